@@ -1,0 +1,102 @@
+/*
+ * The ledger process: the only holder of the identity key, the only opener of the database. Forked
+ * before any thread exists; spoken to over one SOCK_SEQPACKET socketpair in fixed, length-checked
+ * structs (ledger_message.h). This header is the node's end: asynchronous calls with callbacks,
+ * main thread only. If the ledger dies, ledger_dispatch returns -EPIPE and the node must exit:
+ * nothing can be promised.
+ */
+#ifndef ACCOUNTING_LEDGER_H
+#define ACCOUNTING_LEDGER_H
+
+#include "accounting/query.h"
+#include "proto/descriptor.h"
+#include "proto/receipt.h"
+
+struct ledger_config {
+	char database[256];        /* path of ledger.db */
+	char identity_file[256];   /* read by the ledger after the fork */
+	char descriptor_file[256]; /* written at start and at renewal; empty: none */
+	uint64_t network;
+	uint8_t roles;
+	char name[32];
+	struct net_addr announce4, announce6; /* port 0: none */
+	uint16_t wg_port;
+	uint8_t control_key[KEY_LEN], wg_key[KEY_LEN];
+	uint64_t price[3]; /* by enum role */
+	uint64_t window_start, window_cap;
+	uint32_t receipt_seconds, loss_ppm;
+	uint64_t loss_bytes;
+	uint64_t terms_days;     /* validity of terms and descriptor */
+	uint64_t free_allowance; /* micro-credits a new payer may spend, once a month */
+};
+
+struct ledger;
+
+/* What the ledger says once it is ready, and after each renewal. */
+struct ledger_identity {
+	struct descriptor descriptor; /* holds node id and signed terms */
+};
+
+/* Forks. In the child never returns. In the parent: waits until ready; 0 or -errno (child said
+ * why). */
+MUST_CHECK int ledger_start(struct ledger **out, const struct ledger_config *config,
+			    struct ledger_identity *id);
+/* Closes the socket, which ends the child after its last commit, and reaps it. */
+void ledger_stop(struct ledger *l);
+
+/* Poll this for reading (and writing while ledger_wants_write), then call ledger_dispatch. */
+int ledger_fd(const struct ledger *l);
+bool ledger_wants_write(const struct ledger *l);
+MUST_CHECK int ledger_dispatch(struct ledger *l); /* runs callbacks; 0 or -EPIPE */
+pid_t ledger_pid(const struct ledger *l);
+
+/* A payer as the provider's books see it. */
+struct ledger_payer {
+	uint64_t window; /* slow-start window in bytes, less unpaid bytes and what credit cannot buy
+			  */
+	uint64_t credit; /* micro-credits it can still spend here */
+	uint64_t debt;   /* bytes carried in ended sessions and never signed */
+};
+
+/* err: 0, or -errno: -EACCES unknown or frozen session, -EBADMSG bad signature or not the
+ * outstanding receipt, -ENOSPC and -EIO from the store (nothing was committed). */
+typedef void (*ledger_opened)(void *arg, int err, const struct ledger_payer *payer);
+typedef void (*ledger_issued)(void *arg, int err, const struct receipt_offer *offer);
+typedef void (*ledger_signed)(void *arg, int err, const struct ledger_payer *payer);
+typedef void (*ledger_done)(void *arg, int err);
+typedef void (*ledger_rows)(void *arg, int err, const struct query_rows *rows);
+
+/* Registers a session durably before it may carry a byte. The terms are this node's for the role.
+ */
+void ledger_open(struct ledger *l, enum role role, const uint8_t session[static SESSION_ID_LEN],
+		 const uint8_t payer[static KEY_LEN], ledger_opened done, void *arg);
+/* The next receipt over cumulative counters. While one is outstanding (unsigned) the same one is
+ * returned. */
+void ledger_issue(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
+		  uint64_t down, ledger_issued done, void *arg);
+/* The payer's signature on the outstanding receipt: verified, chained, posted and durable before
+ * done. */
+void ledger_cosign(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
+		   const uint8_t signature[static SIGNATURE_LEN], ledger_signed done, void *arg);
+/* A refused receipt: kept as evidence, the session frozen. */
+void ledger_dispute(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
+		    uint64_t up, uint64_t down, ledger_done done, void *arg);
+/* The session's final counters; unsigned bytes become debt, and default ends the slow-start window.
+ */
+void ledger_close(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
+		  uint64_t down, ledger_done done, void *arg);
+/* An outstanding (issued, unsigned) receipt of an ended session of this payer; -ENOENT if none. */
+void ledger_unpaid(struct ledger *l, const uint8_t payer[static KEY_LEN], ledger_issued done,
+		   void *arg);
+/* Where a payer stands now. */
+void ledger_payer_now(struct ledger *l, const uint8_t payer[static KEY_LEN], ledger_opened done,
+		      void *arg);
+/* The operator's promise: amount micro-credits for a payer until expires (0: never). key makes it
+ * idempotent. */
+void ledger_grant(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_t amount,
+		  uint64_t expires, const uint8_t key[static NONCE_LEN], ledger_done done,
+		  void *arg);
+/* One page of rows for the API. */
+void ledger_query(struct ledger *l, const struct query *q, ledger_rows done, void *arg);
+
+#endif

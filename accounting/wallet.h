@@ -1,0 +1,49 @@
+/*
+ * The client's books: which providers it pays, what it agreed to, every receipt it signed. One
+ * process, one writer (WAL, synchronous=FULL). Main thread only; calls are synchronous and durable
+ * on return.
+ */
+#ifndef ACCOUNTING_WALLET_H
+#define ACCOUNTING_WALLET_H
+
+#include "accounting/query.h"
+#include "proto/receipt.h"
+
+struct wallet;
+
+/* Creates or opens the database; readonly for queries while an agent runs. 0 or -errno, said by
+ * log_warn. */
+MUST_CHECK int wallet_open(struct wallet **out, const char *path, bool readonly);
+void wallet_close(struct wallet *w);
+
+/* A session agreed with a provider, under terms already checked. */
+MUST_CHECK int wallet_session(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+			      const struct terms *terms, const uint8_t payer[static KEY_LEN]);
+
+/* What the client itself has counted for a session, as upper bounds for what it will sign. */
+struct wallet_count {
+	uint64_t up, down;
+};
+
+/*
+ * Judges an offer: parties, terms, chain, amount, provider's signature, and bytes against count
+ * with the terms' loss allowance. Says yes or no; stores nothing. -EAGAIN: only the down bytes are
+ * ahead of the count, which packets in flight may still explain; -EBADMSG: never to be signed.
+ */
+MUST_CHECK int wallet_judge(struct wallet *w, const struct receipt_offer *offer,
+			    const struct wallet_count *count);
+
+/* Signs, stores durably, then returns the signature to send. The same offer again gives the same
+ * signature. */
+MUST_CHECK int wallet_cosign(struct wallet *w, const struct receipt_offer *offer,
+			     const struct identity *payer, uint8_t signature[static SIGNATURE_LEN]);
+
+/* Keeps a refused offer as evidence; the session signs nothing more. */
+MUST_CHECK int wallet_dispute(struct wallet *w, const struct receipt_offer *offer,
+			      const struct wallet_count *count);
+MUST_CHECK int wallet_ended(struct wallet *w, const uint8_t session[static SESSION_ID_LEN]);
+
+/* One page of rows. */
+MUST_CHECK int wallet_query(struct wallet *w, const struct query *q, struct query_rows *rows);
+
+#endif

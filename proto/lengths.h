@@ -1,0 +1,25 @@
+/* The one table of exact lengths: of datagrams by type, of control bodies by verb. Pure. */
+#ifndef PROTO_LENGTHS_H
+#define PROTO_LENGTHS_H
+
+#include "proto/messages.h"
+
+/*
+ * The datagram's type if its first four bytes name one and len is exactly what that type has
+ * (transport types: at least the minimum, and for WireGuard a multiple of 16); 0 otherwise.
+ */
+MUST_CHECK enum message_type message_type_of(const uint8_t *msg, size_t len);
+
+/* True if a body of this verb has len bytes (without its header). */
+MUST_CHECK bool verb_length_ok(uint8_t verb, size_t len);
+
+/* The answer a request expects (VERB_OPEN -> VERB_GRANTED), 0 for verbs that expect none. */
+uint8_t verb_answer(uint8_t verb);
+
+/* "OPEN", for debug lines and docs; "?" if unknown. */
+const char *verb_name(uint8_t verb);
+
+/* One lower-case sentence for a person, e.g. "the relay does not know this exit". */
+const char *refusal_text(uint32_t code);
+
+#endif

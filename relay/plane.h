@@ -1,0 +1,98 @@
+/*
+ * The data plane: N worker threads that forward WireGuard datagrams by the rules of
+ * docs/architecture.md. These functions run on the main thread and reach workers by ring messages;
+ * callbacks arrive on the main thread from its event_base. A session lives on exactly one worker.
+ */
+#ifndef RELAY_PLANE_H
+#define RELAY_PLANE_H
+
+#include <event2/event.h>
+
+#include "base/addr.h"
+#include "proto/ranges.h"
+#include "relay/drops.h"
+
+enum {
+	PLANE_WORKERS_MAX = 64,
+	PLANE_INDICES =
+		4, /* live per session and direction: previous, current, next, and one spare */
+	PLANE_CONTROL_MAX = 1200,
+};
+
+struct plane;
+
+/* An exit as the data plane knows it. Exit slots never move; a vanished exit has port 0. */
+struct plane_exit {
+	struct net_addr wg;   /* its WireGuard endpoint */
+	uint8_t mac1_key[32]; /* wg_mac1_key of its WireGuard key */
+};
+
+/* The live WireGuard indices of one direction, oldest overwritten first. */
+struct plane_indices {
+	uint32_t index[PLANE_INDICES];
+	uint8_t count, next;
+};
+
+/* All there is to a session on a worker; crosses threads by value. */
+struct plane_session {
+	uint32_t handle;        /* the main thread's slot for it, below max_sessions */
+	uint32_t exit;          /* slot in the exit table */
+	struct net_addr client; /* the bound address */
+	uint64_t up, down;      /* UDP payload bytes sent on so far */
+	uint64_t packets_up, packets_down;
+	uint64_t limit; /* up + down never exceeds this */
+	uint64_t mark;  /* reaching this calls marked() once, until set again */
+	struct plane_indices client_indices, exit_indices;
+};
+
+struct plane_config {
+	struct net_addr listen; /* [::] serves both families */
+	unsigned workers;
+	uint32_t max_sessions; /* each worker has room for all of them */
+	uint32_t max_exits;
+	struct ranges allow; /* checked again at send time */
+};
+
+struct plane_ops {
+	/* A datagram that is not WireGuard's (type outside 1..4), at most PLANE_CONTROL_MAX bytes.
+	 */
+	void (*control)(void *arg, unsigned worker, const struct net_addr *from, const uint8_t *msg,
+			size_t len);
+	void (*installed)(void *arg, uint32_t handle,
+			  bool ok); /* false: its address is another session's */
+	void (*retired)(void *arg, const struct plane_session *last);
+	void (*marked)(void *arg, uint32_t handle, uint64_t up, uint64_t down);
+	/* A limit now holds; it may be higher than asked when more was sent already. */
+	void (*limited)(void *arg, uint32_t handle, uint64_t limit, uint64_t up, uint64_t down);
+};
+
+/* Opens the sockets and starts the workers. 0 or -errno (said by log_warn). */
+MUST_CHECK int plane_create(struct plane **out, const struct plane_config *config,
+			    struct event_base *main, const struct plane_ops *ops, void *arg);
+void plane_destroy(struct plane *p);
+
+/* Sets a slot of the exit table; workers see whole entries only. wg.port 0 removes: its packets
+ * drop. */
+void plane_set_exit(struct plane *p, uint32_t slot, const struct plane_exit *exit);
+
+/* All of these are asynchronous, in order per worker, and never lost: a full ring is waited out. */
+void plane_install(struct plane *p, unsigned worker, const struct plane_session *s);
+void plane_retire(struct plane *p, unsigned worker, uint32_t handle);
+void plane_limit(struct plane *p, unsigned worker, uint32_t handle, uint64_t limit, uint64_t mark);
+/* Asks for marked() now. */
+void plane_meter(struct plane *p, unsigned worker, uint32_t handle);
+
+/* Sends a control datagram from the public port, by the socket of the worker that heard the client.
+ */
+void plane_send(struct plane *p, unsigned worker, const struct net_addr *to, const void *msg,
+		size_t len);
+
+unsigned plane_workers(const struct plane *p);
+/* The port listened on (for listen.port 0 in tests). */
+uint16_t plane_port(const struct plane *p);
+/* Live totals over all workers; each counter has one writer. Any thread. */
+void plane_counters(const struct plane *p, struct relay_counters *sum);
+/* True if a is one of this relay's own listening endpoints: never forward to yourself. */
+bool plane_is_self(const struct plane *p, const struct net_addr *a);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * The relay role on the main thread: sessions, their windows and receipts, BIND, PASS. The data
+ * path is plane.h; the books are accounting/ledger.h; how clients' requests arrive is
+ * control/server.h.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include <event2/event.h>
+
+#include "accounting/ledger.h"
+#include "control/server.h"
+#include "relay/plane.h"
+
+struct relay;
+
+struct relay_config {
+	struct plane_config plane;
+	uint64_t network;
+	uint32_t max_sessions;
+	uint32_t sessions_per_payer;
+	uint64_t idle_ms; /* a session without traffic or KEEPALIVE for so long is closed */
+};
+
+/* control may be handed over after creation with relay_set_control: the two need each other. */
+MUST_CHECK int relay_create(struct relay **out, const struct relay_config *config,
+			    struct event_base *base, struct ledger *ledger,
+			    const struct descriptor *self);
+void relay_set_control(struct relay *r, struct control_server *control);
+/* Retires every session, issues and stores what can be, calls done when the ledger has the last
+ * word. */
+void relay_stop(struct relay *r, void (*done)(void *arg), void *arg);
+void relay_destroy(struct relay *r);
+
+/*
+ * The exits this relay forwards to, whole and anew at each load. Refused ones (special address, own
+ * address, expired, no exit) are reported by name and index through `why` (may be NULL) and left
+ * out; sessions of exits that went away are closed.
+ */
+typedef void (*relay_exit_refused)(void *arg, size_t i, const char *why);
+void relay_set_exits(struct relay *r, const struct descriptor *exits, size_t count,
+		     relay_exit_refused why, void *arg);
+
+/* Verbs of the relay: OPEN COSIGN DISPUTE CLOSE KEEPALIVE PASS for relay sessions. True if it was
+ * for us: a session verb naming no relay session of the caller's returns false (it may be the
+ * exit's). */
+bool relay_handle(struct relay *r, const struct control_caller *caller, uint8_t verb, uint32_t id,
+		  const uint8_t *body, size_t len);
+
+/* Datagrams of types 0x11..0x14 heard on the public port are handed up through this. */
+void relay_set_control_input(struct relay *r,
+			     void (*input)(void *arg, const struct control_path *from,
+					   const uint8_t *msg, size_t len),
+			     void *arg);
+/* Sends a control datagram by the public port; path.via is the worker. */
+void relay_send_control(struct relay *r, const struct control_path *to, const void *msg,
+			size_t len);
+
+/* What status and sessions show. Live counters as of the last meter reading (at most a second old).
+ */
+struct relay_session_view {
+	uint8_t session[SESSION_ID_LEN], payer[KEY_LEN], exit[KEY_LEN];
+	uint64_t up, down, signed_bytes, window, idle_ms, age_ms;
+	unsigned worker;
+	bool bound, held; /* held: out of window */
+	uint32_t moves;   /* BINDs that changed its address */
+};
+typedef void (*relay_session_each)(void *arg, const struct relay_session_view *view);
+void relay_sessions(struct relay *r, relay_session_each each, void *arg);
+
+struct relay_status {
+	uint32_t sessions, exits;
+	struct relay_counters counters;
+	uint64_t binds, bad_binds, replayed_binds, moves;
+	uint64_t receipts_issued, receipts_signed, disputes;
+};
+void relay_status(struct relay *r, struct relay_status *out);
+uint16_t relay_port(const struct relay *r);
+
+#endif
