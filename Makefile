@@ -46,7 +46,8 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/tests/fuzz/%,$(wildcard tests/fu
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all deps help demo check check-unit check-asan check-tsan check-kernel check-systemd check-fault lint fuzz fuzz-build bench install clean tests
+.PHONY: all deps help demo check check-unit check-asan check-tsan check-clang check-kernel check-systemd check-fault \
+        lint format fuzz fuzz-build bench install clean tests
 
 all: $(BINS)
 

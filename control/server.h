@@ -49,11 +49,19 @@ struct control_server_config {
 };
 
 /* What happened, for metrics and status. */
-#define CONTROL_COUNTERS(X)                                                                    \
-	X(bad_length)                                                                          \
-	X(bad_mac1)                                                                            \
-	X(cookie_sent) X(bad_handshake) X(replayed_handshake) X(table_full) X(unknown_channel) \
-		X(bad_transport) X(handshakes) X(requests)
+/* clang-format off */
+#define CONTROL_COUNTERS(X) \
+	X(bad_length) \
+	X(bad_mac1) \
+	X(cookie_sent) \
+	X(bad_handshake) \
+	X(replayed_handshake) \
+	X(table_full) \
+	X(unknown_channel) \
+	X(bad_transport) \
+	X(handshakes) \
+	X(requests)
+/* clang-format on */
 
 struct control_counters {
 #define X(name) uint64_t name;

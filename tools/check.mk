@@ -1,0 +1,48 @@
+# Tests. One runner (tests/run.py) runs what was built and prints the closing line.
+RUN := python3 tests/run.py
+
+help:
+	@echo "all deps demo check check-asan check-tsan check-kernel check-systemd check-fault lint format fuzz bench install clean"
+
+deps:
+	@tools/deps.sh tests kernel boot
+
+# What demo and check need is installed on the way, so that each works as the first command.
+.PHONY: deps-tests deps-kernel deps-boot
+deps-tests:
+	@tools/deps.sh tests
+deps-kernel:
+	@tools/deps.sh tests kernel
+deps-boot:
+	@tools/deps.sh tests boot
+
+# V=... builds happen in a make of their own: the variant decides flags for every file.
+check: deps-tests
+	@$(MAKE) --no-print-directory V=release all tests
+	@$(RUN) build/release unit net
+
+check-unit: deps-tests
+	@$(MAKE) --no-print-directory V=$(V) all tests
+	@$(RUN) build/$(V) unit
+
+check-asan check-tsan: check-%: deps-tests
+	@$(MAKE) --no-print-directory V=$* all tests
+	@$(RUN) build/$* unit net
+
+check-clang: deps-tests
+	@$(MAKE) --no-print-directory V=clang all tests
+	@$(RUN) build/clang unit
+
+lint:
+	@python3 tools/lint.py
+
+format:
+	@clang-format-14 -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+
+# FUZZ_SECONDS each, one after the other, ASan and UBSan on.
+FUZZ_SECONDS ?= 300
+fuzz: deps-tests fuzz-build
+	@tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+clean:
+	@rm -rf build
