@@ -9,7 +9,8 @@
  * read. */
 #define DESCRIPTOR_TEXT_MAX 4096
 
-/* The parts of d in host form; the signature is made by descriptor_sign. */
+/* The parts of d in host form; addresses, keys, ports and terms are the caller's to fill in. A name
+ * that is too long is left out. descriptor_sign adds the node id and the signature. */
 void descriptor_begin(struct descriptor *d, uint64_t network, uint8_t roles, const char *name,
 		      uint64_t issued, uint64_t expires);
 void descriptor_sign(struct descriptor *d, const struct identity *node);

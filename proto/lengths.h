@@ -13,7 +13,8 @@ MUST_CHECK enum message_type message_type_of(const uint8_t *msg, size_t len);
 /* True if a body of this verb has len bytes (without its header). */
 MUST_CHECK bool verb_length_ok(uint8_t verb, size_t len);
 
-/* The answer a request expects (VERB_OPEN -> VERB_GRANTED), 0 for verbs that expect none. */
+/* The answer a request expects (VERB_OPEN -> VERB_GRANTED), 0 for verbs that expect none: RECEIPT
+ * is pushed, and COSIGN or DISPUTE a request of its own. */
 uint8_t verb_answer(uint8_t verb);
 
 /* "OPEN", for debug lines and docs; "?" if unknown. */

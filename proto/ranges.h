@@ -23,8 +23,9 @@ MUST_CHECK bool ranges_allow(struct ranges *r, const char *text);
 
 /*
  * NULL if a may be sent to, else the name of the special range it is in ("loopback", "private",
- * ...). allowed may be NULL. An allowed IPv4 range also covers nothing but plain (v4-mapped) forms
- * of it.
+ * ...). allowed may be NULL. An allowed IPv4 range covers plain (v4-mapped) addresses only; no
+ * allowance covers an IPv6 form that embeds an IPv4 address (6to4, Teredo, NAT64, ...), whatever
+ * that address is, and a cloud metadata address is allowed only by itself, in full length.
  */
 const char *ranges_special(const struct net_addr *a, const struct ranges *allowed);
 

@@ -14,7 +14,8 @@ struct receipt_session {
 	uint64_t price;
 };
 
-/* seq 1: previous is NULL. False if the amount overflows or totals would go down. */
+/* seq 1: previous is NULL. False if the amount overflows or totals would go down, or if previous is
+ * of another session. */
 MUST_CHECK bool receipt_make(struct receipt_offer *out, const struct receipt_session *s,
 			     const struct receipt_offer *previous, uint64_t up, uint64_t down,
 			     uint64_t hour, const struct identity *provider);
@@ -33,7 +34,8 @@ enum receipt_verdict {
 	RECEIPT_BAD_PAYER_SIGNATURE,
 	RECEIPT_BAD_CHAIN, /* seq, previous hash, session, parties, or totals do not follow */
 };
-/* Everything one receipt proves by itself, with its terms. */
+/* Everything one receipt proves by itself, with its terms; that these are valid (terms_valid) is
+ * for the caller to know: once a session is enough. */
 enum receipt_verdict receipt_check_offer(const struct receipt_offer *offer,
 					 const struct terms *terms);
 enum receipt_verdict receipt_check(const struct receipt *r, const struct terms *terms);

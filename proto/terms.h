@@ -17,8 +17,8 @@ struct terms_values {
 
 void terms_make(struct terms *out, const struct terms_values *v, const struct identity *provider);
 void terms_values(struct terms_values *out, const struct terms *t);
-/* Domain, version, role, zero bytes, sane numbers (0 < start <= cap <= 2^40), provider's signature.
- * Not expiry. */
+/* Domain, version, role, zero bytes, sane numbers (0 < start <= cap <= 2^40, loss <= 10^6 ppm),
+ * provider's signature. Not expiry. */
 MUST_CHECK bool terms_valid(const struct terms *t);
 void terms_hash(uint8_t out[static KEY_LEN], const struct terms *t);
 

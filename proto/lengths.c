@@ -1,0 +1,109 @@
+#include "proto/lengths.h"
+
+#include <string.h>
+
+static const struct {
+	enum message_type type;
+	uint16_t min, max;
+	uint16_t multiple; /* the length is a multiple of this */
+} datagrams[] = {
+	{MESSAGE_WG_INITIATION, sizeof(struct message_initiation),
+	 sizeof(struct message_initiation), 1},
+	{MESSAGE_WG_RESPONSE, sizeof(struct message_response), sizeof(struct message_response), 1},
+	{MESSAGE_WG_COOKIE, sizeof(struct message_cookie), sizeof(struct message_cookie), 1},
+	{MESSAGE_WG_TRANSPORT, WG_TRANSPORT_MIN, UINT16_MAX, 16},
+	{MESSAGE_INITIATION, sizeof(struct message_initiation), sizeof(struct message_initiation),
+	 1},
+	{MESSAGE_RESPONSE, sizeof(struct message_response), sizeof(struct message_response), 1},
+	{MESSAGE_COOKIE, sizeof(struct message_cookie), sizeof(struct message_cookie), 1},
+	{MESSAGE_TRANSPORT, WG_TRANSPORT_MIN + sizeof(struct body_header), CONTROL_DATAGRAM_MAX, 1},
+	{MESSAGE_BIND, sizeof(struct message_bind), sizeof(struct message_bind), 1},
+	{MESSAGE_CHALLENGE, sizeof(struct message_bind), sizeof(struct message_bind), 1},
+	{MESSAGE_ANSWER, sizeof(struct message_bind), sizeof(struct message_bind), 1},
+	{MESSAGE_BOUND, sizeof(struct message_bind), sizeof(struct message_bind), 1},
+};
+
+/* RECEIPT, CLOSED and PASSED travel unasked and PASS is carried, not answered: answer 0. */
+static const struct {
+	const char *name;
+	uint16_t min, max;
+	uint8_t answer;
+} verbs[VERB_COUNT] = {
+#define VERB_RULE(verb, min, max, answer) [VERB_##verb] = {#verb, min, max, answer}
+#define VERB_EXACT(verb, body, answer) \
+	VERB_RULE(verb, sizeof(struct body), sizeof(struct body), answer)
+	VERB_EXACT(DESCRIBE, descriptor, VERB_DESCRIPTOR),
+	VERB_EXACT(DESCRIPTOR, descriptor, 0),
+	VERB_EXACT(OPEN, body_open, VERB_GRANTED),
+	VERB_EXACT(GRANTED, body_granted, 0),
+	VERB_EXACT(ADD_PEER, body_add_peer, VERB_PEER),
+	VERB_EXACT(PEER, body_peer, 0),
+	VERB_EXACT(RECEIPT, receipt_offer, 0),
+	VERB_EXACT(COSIGN, body_cosign, VERB_WINDOW),
+	VERB_EXACT(WINDOW, body_window, 0),
+	VERB_EXACT(DISPUTE, body_dispute, VERB_CLOSED),
+	VERB_EXACT(CLOSE, body_close, VERB_CLOSED),
+	VERB_EXACT(CLOSED, body_close, 0),
+	VERB_EXACT(KEEPALIVE, body_session, VERB_ALIVE),
+	VERB_EXACT(ALIVE, body_session, 0),
+	VERB_RULE(PASS, PASS_MIN, PASS_MAX, 0),
+	VERB_RULE(PASSED, PASS_MIN, PASS_MAX, 0),
+	VERB_EXACT(REFUSED, body_refused, 0),
+};
+
+enum message_type message_type_of(const uint8_t *msg, size_t len)
+{
+	if (len < sizeof(le32) || msg[1] || msg[2] || msg[3])
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(datagrams); i++) {
+		if (datagrams[i].type != msg[0])
+			continue;
+		if (len < datagrams[i].min || len > datagrams[i].max ||
+		    len % datagrams[i].multiple != 0)
+			return 0;
+		return datagrams[i].type;
+	}
+	return 0;
+}
+
+static bool verb_known(uint8_t verb)
+{
+	return verb < VERB_COUNT && verbs[verb].name;
+}
+
+bool verb_length_ok(uint8_t verb, size_t len)
+{
+	return verb_known(verb) && len >= verbs[verb].min && len <= verbs[verb].max;
+}
+
+uint8_t verb_answer(uint8_t verb)
+{
+	return verb_known(verb) ? verbs[verb].answer : 0;
+}
+
+const char *verb_name(uint8_t verb)
+{
+	return verb_known(verb) ? verbs[verb].name : "?";
+}
+
+const char *refusal_text(uint32_t code)
+{
+	static const char *const texts[] = {
+		[REFUSED_UNKNOWN_EXIT] = "the relay does not know this exit",
+		[REFUSED_EXIT_ADDRESS] = "the relay may not send to this exit's address",
+		[REFUSED_TERMS] = "these terms are not on offer any more",
+		[REFUSED_SIGNATURE] = "the payer's signature is not valid",
+		[REFUSED_FULL] = "the node has no room for another session",
+		[REFUSED_UNKNOWN_SESSION] = "the node does not know this session",
+		[REFUSED_CREDIT] = "the payer has no credit left at this node",
+		[REFUSED_UNPAID] = "earlier receipts of this payer wait for a signature",
+		[REFUSED_FROZEN] = "the session is frozen after a dispute",
+		[REFUSED_BUSY] = "the node is busy",
+		[REFUSED_ROLE] = "the node does not have the role this needs",
+		[REFUSED_NETWORK] = "the node belongs to another network",
+	};
+
+	if (code >= ARRAY_SIZE(texts) || !texts[code])
+		return "the node refused for a reason this version does not know";
+	return texts[code];
+}
