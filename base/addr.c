@@ -88,7 +88,7 @@ bool net_prefix_parse(struct net_addr *out, uint8_t *bits, const char *text)
 	char host[NET_ADDR_TEXT];
 	const char *slash = strchr(text, '/');
 	size_t n = slash ? (size_t)(slash - text) : strlen(text);
-	uint64_t v, max;
+	uint64_t v, min, max;
 
 	if (n >= sizeof(host))
 		return false;
@@ -97,11 +97,13 @@ bool net_prefix_parse(struct net_addr *out, uint8_t *bits, const char *text)
 	out->port = 0;
 	if (!ip_parse(out->ip, host))
 		return false;
+	/* "::ffff:10.0.0.0/104" is 10.0.0.0/8; shorter than 96 it would span both families. */
 	max = strchr(host, ':') ? 128 : 32;
+	min = max == 128 && net_addr_is_v4(out) ? 96 : 0;
 	v = max;
-	if (slash && !text_u64(slash + 1, 0, max, &v))
+	if (slash && !text_u64(slash + 1, min, max, &v))
 		return false;
-	*bits = (uint8_t)v;
+	*bits = (uint8_t)(v - min);
 	return true;
 }
 
