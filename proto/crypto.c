@@ -113,6 +113,62 @@ void wg_mac128(uint8_t out[static MAC_LEN], const uint8_t key[static KEY_LEN], c
 	blake2s(out, msg, key, MAC_LEN, len, KEY_LEN);
 }
 
+void hash512(uint8_t out[static HASH_LEN], const struct bytes *parts, size_t count)
+{
+	crypto_generichash_state st;
+
+	crypto_generichash_init(&st, NULL, 0, HASH_LEN);
+	for (size_t i = 0; i < count; i++)
+		crypto_generichash_update(&st, parts[i].data, parts[i].len);
+	crypto_generichash_final(&st, out, HASH_LEN);
+	sodium_memzero(&st, sizeof(st));
+}
+
+static void counter_nonce(uint8_t nonce[static 12], uint64_t counter)
+{
+	le64 c = le64_of(counter);
+
+	memset(nonce, 0, 4);
+	memcpy(nonce + 4, c.b, 8);
+}
+
+void aead_seal(uint8_t *out, const uint8_t key[static KEY_LEN], uint64_t counter,
+	       const struct bytes *ad, const void *plain, size_t len)
+{
+	uint8_t nonce[12];
+
+	counter_nonce(nonce, counter);
+	crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, plain, len, ad->data, ad->len, NULL,
+						  nonce, key);
+}
+
+bool aead_open(uint8_t *out, const uint8_t key[static KEY_LEN], uint64_t counter,
+	       const struct bytes *ad, const void *sealed, size_t len)
+{
+	uint8_t nonce[12];
+
+	counter_nonce(nonce, counter);
+	return crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, sealed, len, ad->data,
+							 ad->len, nonce, key) == 0;
+}
+
+void cookie_seal(uint8_t out[static MAC_LEN + TAG_LEN], const uint8_t key[static KEY_LEN],
+		 const uint8_t nonce[static 24], const struct bytes *ad,
+		 const uint8_t cookie[static MAC_LEN])
+{
+	crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, cookie, MAC_LEN, ad->data, ad->len,
+						   NULL, nonce, key);
+}
+
+bool cookie_open(uint8_t cookie[static MAC_LEN], const uint8_t key[static KEY_LEN],
+		 const uint8_t nonce[static 24], const struct bytes *ad,
+		 const uint8_t sealed[static MAC_LEN + TAG_LEN])
+{
+	return crypto_aead_xchacha20poly1305_ietf_decrypt(cookie, NULL, NULL, sealed,
+							  MAC_LEN + TAG_LEN, ad->data, ad->len,
+							  nonce, key) == 0;
+}
+
 const char *bytes_to_base64(char *out, size_t out_len, const void *bytes, size_t n)
 {
 	return sodium_bin2base64(out, out_len, bytes, n, sodium_base64_VARIANT_ORIGINAL);

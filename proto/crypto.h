@@ -53,6 +53,32 @@ void wg_mac1_key(uint8_t key[static KEY_LEN], const uint8_t peer_public[static K
 void wg_mac128(uint8_t out[static MAC_LEN], const uint8_t key[static KEY_LEN], const void *msg,
 	       size_t len);
 
+/* ---- for Noise and the cookie ---- */
+#define HASH_LEN 64
+/* A run of bytes: hashes take several without a copy. */
+struct bytes {
+	const void *data;
+	size_t len;
+};
+/* BLAKE2b-512, unkeyed, over count parts one after another. */
+void hash512(uint8_t out[static HASH_LEN], const struct bytes *parts, size_t count);
+/*
+ * ChaCha20-Poly1305 (RFC 8439), nonce: four zero bytes and the counter as le64, as Noise has it.
+ * Seals len bytes of plain into len + TAG_LEN of out; plain may be out.
+ */
+void aead_seal(uint8_t *out, const uint8_t key[static KEY_LEN], uint64_t counter,
+	       const struct bytes *ad, const void *plain, size_t len);
+/* Opens len bytes (tag included) into len - TAG_LEN of out; false, and out untrue, if forged. */
+MUST_CHECK bool aead_open(uint8_t *out, const uint8_t key[static KEY_LEN], uint64_t counter,
+			  const struct bytes *ad, const void *sealed, size_t len);
+/* XChaCha20-Poly1305 with a random 24-byte nonce, of one MAC_LEN secret: a cookie. */
+void cookie_seal(uint8_t out[static MAC_LEN + TAG_LEN], const uint8_t key[static KEY_LEN],
+		 const uint8_t nonce[static 24], const struct bytes *ad,
+		 const uint8_t cookie[static MAC_LEN]);
+MUST_CHECK bool cookie_open(uint8_t cookie[static MAC_LEN], const uint8_t key[static KEY_LEN],
+			    const uint8_t nonce[static 24], const struct bytes *ad,
+			    const uint8_t sealed[static MAC_LEN + TAG_LEN]);
+
 /* ---- text forms: 44-character base64, as WireGuard writes keys ---- */
 #define KEY_TEXT 45
 const char *key_to_base64(char out[static KEY_TEXT], const uint8_t key[static KEY_LEN]);
