@@ -54,9 +54,18 @@ MUST_CHECK int tunnel_open(struct tunnel **out, const struct tunnel_config *conf
 /* Removes the device. NULL is fine. */
 void tunnel_close(struct tunnel *t);
 
+/*
+ * Before tunnel_open, at a start after a crash: removes a kernel WireGuard device of that name, or
+ * the socket of a wireguard-go that is gone (waits up to a second for one that is going). Never
+ * touches another kind of interface or a process that stays.
+ */
+void tunnel_remove_stale(const char *name);
+
 /* "kernel", "userspace (wireguard-go)" or "fake". */
 const char *tunnel_backend_name(const struct tunnel *t);
 const char *tunnel_name(const struct tunnel *t);
+/* The UDP port the device listens on, also when it chose by itself. */
+uint16_t tunnel_port(const struct tunnel *t);
 
 MUST_CHECK int tunnel_set_port(struct tunnel *t, uint16_t port);
 /* Adds the peer or replaces all it has. */
