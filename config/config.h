@@ -74,14 +74,39 @@ struct config_client {
 
 #define CONFIG_ERROR_MAX 512
 
-/* Reads and checks a file. On false error[CONFIG_ERROR_MAX] holds the one line to show. */
+/*
+ * Reads and checks a file. On false error[CONFIG_ERROR_MAX] holds the one line to show. Descriptors
+ * it names are read too (form, signature, network, role, and that an exit's addresses may be sent
+ * to), but may have expired: that is a matter of the day, and no reason not to start.
+ */
 MUST_CHECK bool config_read_node(struct config_node *out, const char *path,
 				 char error[static CONFIG_ERROR_MAX]);
 MUST_CHECK bool config_read_client(struct config_client *out, const char *path,
 				   char error[static CONFIG_ERROR_MAX]);
 
-/* A commented file of every option with its default, for `culvert init`. Returned memory is static.
+/* Only the [Api] Socket of either kind of file; no other file is read. */
+MUST_CHECK bool config_read_socket(char out[static CONFIG_PATH_MAX], const char *path,
+				   char error[static CONFIG_ERROR_MAX]);
+
+/* Whether the file has a [Client] section: configures `culvert up`, not culvertd. */
+MUST_CHECK bool config_is_client(bool *client, const char *path,
+				 char error[static CONFIG_ERROR_MAX]);
+
+/*
+ * What is allowed but hardly meant (a relay without exits, an announced address nobody can reach,
+ * an exit descriptor that has expired): each is told to warn as "FILE: Key: ...; what to do".
  */
+typedef void (*config_warning)(void *arg, const char *text);
+void config_warn_node(const struct config_node *c, const char *path, uint64_t now_s,
+		      config_warning warn, void *arg);
+
+/* A commented file of every option with its default, for `culvert init`. */
 void config_write_template(bool client, int fd);
+
+/* The same with some values filled in; a key may come more than once. 0 or -errno of the write. */
+struct config_value {
+	const char *section, *key, *value;
+};
+MUST_CHECK int config_write(bool client, int fd, const struct config_value *given, size_t count);
 
 #endif
