@@ -1,0 +1,202 @@
+#include "relay/forward.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/table.h"
+#include "proto/wire.h"
+
+int forward_init(struct forward *f, uint32_t max_sessions, uint32_t max_exits,
+		 const struct ranges *allow)
+{
+	*f = (struct forward){.max_exits = max_exits, .allow = *allow};
+	f->sessions = sessions_create(max_sessions);
+	f->exits = calloc(max_exits, sizeof(*f->exits));
+	f->exit_slots = table_create(max_exits, sizeof(struct net_addr));
+	if (f->sessions && f->exits && f->exit_slots)
+		return 0;
+	forward_wipe(f);
+	return -ENOMEM;
+}
+
+void forward_wipe(struct forward *f)
+{
+	table_destroy(f->exit_slots);
+	free(f->exits);
+	sessions_destroy(f->sessions);
+	*f = (struct forward){0};
+}
+
+void forward_set_exit(struct forward *f, uint32_t slot, const struct plane_exit *exit)
+{
+	struct forward_exit *e = &f->exits[slot];
+
+	/* Its old address may be another slot's by now. */
+	if (e->usable && table_find(f->exit_slots, &e->exit.wg) == slot)
+		table_remove(f->exit_slots, &e->exit.wg);
+	e->exit = *exit;
+	e->usable = exit->wg.port != 0 && !ranges_special(&exit->wg, &f->allow) &&
+		    table_put(f->exit_slots, &exit->wg, slot);
+}
+
+/*
+ * Read from here down for the order of things: count in, judge, reserve, (the worker sends), count
+ * out. Cheap checks come first, and an exit's absence before whatever would be measured by it, so
+ * that the name of a drop is its true reason.
+ */
+
+static void tally(struct relay_tally *t, uint32_t bytes)
+{
+	t->packets++;
+	t->bytes += bytes;
+}
+
+static bool drop(struct forward *f, enum relay_direction direction, enum relay_drop why,
+		 uint32_t len)
+{
+	tally(&f->counters.drop[direction][why], len);
+	return false;
+}
+
+bool forward_is_control(const struct datagram *d)
+{
+	return d->len >= 4 && d->len <= PLANE_CONTROL_MAX && !d->truncated &&
+	       d->data[0] >= MESSAGE_INITIATION && d->data[0] <= MESSAGE_BOUND &&
+	       (d->data[1] | d->data[2] | d->data[3]) == 0;
+}
+
+/* used <= limit holds always, so the difference cannot wrap. */
+static bool window_has(const struct session *s, uint32_t len)
+{
+	return len <= s->state.limit - session_used(s);
+}
+
+/* Is this initiation for the session's exit, and may the client call itself by that index? */
+static bool initiation_ok(struct forward *f, const struct datagram *d,
+			  const struct wire_header *header, const struct session *s,
+			  enum relay_drop *why)
+{
+	const struct session *owner;
+
+	*why = DROP_bad_mac1;
+	if (!wire_mac1_valid(d->data, d->len, f->exits[s->state.exit].exit.mac1_key))
+		return false;
+	*why = DROP_index_taken;
+	owner = sessions_by_index(f->sessions, s->state.exit, header->sender);
+	return !owner || owner == s;
+}
+
+/* True: pass, with *s set. False: *why not. Changes nothing. */
+static bool judge_up(struct forward *f, const struct datagram *d, const struct wire_header *header,
+		     struct session **session, enum relay_drop *why)
+{
+	struct session *s;
+
+	*why = DROP_malformed;
+	if (!header->type)
+		return false;
+	*why = DROP_unknown_client;
+	*session = s = sessions_by_client(f->sessions, &d->from);
+	if (!s)
+		return false;
+	*why = DROP_wrong_direction;
+	if (header->type != MESSAGE_WG_INITIATION && header->type != MESSAGE_WG_TRANSPORT)
+		return false;
+	*why = DROP_exit_refused;
+	if (s->state.exit >= f->max_exits || !f->exits[s->state.exit].usable)
+		return false;
+	if (header->type == MESSAGE_WG_INITIATION && !initiation_ok(f, d, header, s, why))
+		return false;
+	*why = DROP_unknown_index;
+	if (header->type == MESSAGE_WG_TRANSPORT && !session_knows_exit(s, header->receiver))
+		return false;
+	*why = DROP_window;
+	return window_has(s, d->len);
+}
+
+bool forward_up(struct forward *f, const struct datagram *d, struct passage *out)
+{
+	struct wire_header header;
+	enum relay_drop why;
+	struct session *s;
+
+	tally(&f->counters.in[DIRECTION_UP], d->len);
+	if (d->truncated)
+		return drop(f, DIRECTION_UP, DROP_truncated, d->len);
+	header = wire_read(d->data, d->len);
+	if (!judge_up(f, d, &header, &s, &why))
+		return drop(f, DIRECTION_UP, why, d->len);
+	/* Learnt only from what passes: a client out of window that keeps trying must not push out
+	 * the indices it lives by. */
+	if (header.type == MESSAGE_WG_INITIATION)
+		sessions_learn_client(f->sessions, s, header.sender);
+	s->state.up += d->len;
+	s->state.packets_up++;
+	*out = (struct passage){s, f->exits[s->state.exit].exit.wg, d->len};
+	return true;
+}
+
+static bool judge_down(struct forward *f, const struct datagram *d,
+		       const struct wire_header *header, struct session **session,
+		       enum relay_drop *why)
+{
+	uint32_t exit;
+
+	*why = DROP_malformed;
+	if (!header->type)
+		return false;
+	*why = DROP_unknown_exit;
+	exit = table_find(f->exit_slots, &d->from);
+	if (exit == TABLE_NONE)
+		return false;
+	*why = DROP_exit_initiation;
+	if (header->type == MESSAGE_WG_INITIATION)
+		return false;
+	*why = DROP_unknown_index;
+	*session = sessions_by_index(f->sessions, exit, header->receiver);
+	if (!*session)
+		return false;
+	*why = DROP_window;
+	return window_has(*session, d->len);
+}
+
+bool forward_down(struct forward *f, const struct datagram *d, struct passage *out)
+{
+	struct wire_header header;
+	enum relay_drop why;
+	struct session *s;
+
+	tally(&f->counters.in[DIRECTION_DOWN], d->len);
+	if (d->truncated)
+		return drop(f, DIRECTION_DOWN, DROP_truncated, d->len);
+	header = wire_read(d->data, d->len);
+	if (!judge_down(f, d, &header, &s, &why))
+		return drop(f, DIRECTION_DOWN, why, d->len);
+	/* Its mac1 is keyed by the client's public key, which a relay does not know; that it
+	 * answers an initiation of this session is what the receiver index said. */
+	if (header.type == MESSAGE_WG_RESPONSE)
+		session_learn_exit(s, header.sender);
+	s->state.down += d->len;
+	s->state.packets_down++;
+	*out = (struct passage){s, s->state.client, d->len};
+	return true;
+}
+
+void forward_sent(struct forward *f, enum relay_direction direction, const struct passage *p,
+		  bool ok)
+{
+	struct plane_session *s = &p->session->state;
+
+	if (ok) {
+		tally(&f->counters.out[direction], p->len);
+		return;
+	}
+	if (direction == DIRECTION_UP) {
+		s->up -= p->len;
+		s->packets_up--;
+	} else {
+		s->down -= p->len;
+		s->packets_down--;
+	}
+	(void)drop(f, direction, DROP_send_failed, p->len);
+}

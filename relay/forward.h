@@ -1,0 +1,61 @@
+/*
+ * One datagram's whole journey, as one worker sees it: whose is it, may it pass, where to, and
+ * after the kernel had it: was it sent. Knows no socket and no clock. One thread at a time.
+ */
+#ifndef RELAY_FORWARD_H
+#define RELAY_FORWARD_H
+
+#include "relay/session.h"
+
+struct forward_exit {
+	struct plane_exit exit;
+	bool usable; /* it has an address, and that may be sent to */
+};
+
+struct forward {
+	struct sessions *sessions;
+	struct forward_exit *exits;
+	uint32_t max_exits;
+	struct table *exit_slots; /* by the address of usable exits */
+	struct ranges allow;
+	struct relay_counters counters;
+};
+
+struct datagram {
+	const uint8_t *data;
+	uint32_t len;   /* as it was on the wire, more than data holds if truncated */
+	bool truncated; /* longer than the buffer */
+	struct net_addr from;
+};
+
+/* A datagram that may pass: send data and len of its datagram to `to`, then say how it went. */
+struct passage {
+	struct session *session;
+	struct net_addr to;
+	uint32_t len;
+};
+
+/* 0 or -ENOMEM. */
+MUST_CHECK int forward_init(struct forward *f, uint32_t max_sessions, uint32_t max_exits,
+			    const struct ranges *allow);
+void forward_wipe(struct forward *f);
+
+/* Sets a slot (below max_exits); port 0 empties it. Here its address is judged, for each send. */
+void forward_set_exit(struct forward *f, uint32_t slot, const struct plane_exit *exit);
+
+/* True for a datagram of the control channel or BIND, which the data path does not carry. */
+MUST_CHECK bool forward_is_control(const struct datagram *d);
+
+/*
+ * Counts a datagram in, from the public socket (up) or the upstream socket (down), and judges it.
+ * True: its bytes are reserved in the session's window, `out` says where to send it, and
+ * forward_sent must follow before the session is touched otherwise. False: dropped and counted.
+ */
+MUST_CHECK bool forward_up(struct forward *f, const struct datagram *d, struct passage *out);
+MUST_CHECK bool forward_down(struct forward *f, const struct datagram *d, struct passage *out);
+
+/* Counts it out, or gives its bytes back to the window and drops it as send_failed. */
+void forward_sent(struct forward *f, enum relay_direction direction, const struct passage *p,
+		  bool ok);
+
+#endif

@@ -1,0 +1,361 @@
+#include "relay/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static_assert(sizeof(struct relay_counters) % sizeof(uint64_t) == 0, "counters are all u64");
+
+enum {
+	/* Batches of one socket before the other one and the orders get their turn. */
+	BATCHES_PER_TURN = 4,
+};
+
+/*
+ * Nothing a worker has to say is lost, and no worker ever waits for the main thread, so that the
+ * main thread may wait for a worker:
+ *  - an order is taken only when the answer to the one before it is in the ring (`held` is empty);
+ *    until then orders stay in their ring, and the main thread, waiting there for room, empties the
+ *    ring of notices meanwhile;
+ *  - a reached mark needs no memory but its place in `due`, which has one for every session.
+ * A worker that finds the ring full sets `starved` and looks once more; the main thread takes that
+ * flag after each emptying and wakes the worker. Both are read-modify-writes, so one of them comes
+ * first: either the worker's second look sees the room, or the main thread sees the flag.
+ */
+static bool tell(struct worker *w, const struct notice *n)
+{
+	if (!ring_push(w->notices, n, sizeof(*n))) {
+		atomic_exchange(&w->starved, true);
+		if (!ring_push(w->notices, n, sizeof(*n)))
+			return false;
+	}
+	w->told = true;
+	return true;
+}
+
+static void answer(struct worker *w, const struct notice *n)
+{
+	if (tell(w, n))
+		return;
+	w->held = *n;
+	w->has_held = true;
+}
+
+static void due_push(struct worker *w, struct session *s)
+{
+	if (s->due || session_used(s) < s->state.mark)
+		return;
+	s->due = true;
+	w->due[(w->due_first + w->due_count++) % w->max_sessions] = s->state.handle;
+}
+
+/* What stands in the queue is looked at anew: the mark may have been moved, the session retired. */
+static void due_tell(struct worker *w)
+{
+	while (w->due_count) {
+		struct session *s = sessions_slot(w->forward.sessions, w->due[w->due_first]);
+		struct notice n = {.kind = NOTICE_MARKED, .session = s->state};
+
+		if (s->live && session_used(s) >= s->state.mark) {
+			if (!tell(w, &n))
+				return;
+			s->state.mark = UINT64_MAX;
+		}
+		s->due = false;
+		w->due_first = (w->due_first + 1) % w->max_sessions;
+		w->due_count--;
+	}
+}
+
+static void publish(struct worker *w)
+{
+	const uint64_t *counters = (const uint64_t *)&w->forward.counters;
+
+	for (size_t i = 0; i < WORKER_COUNTERS; i++)
+		atomic_store_explicit(&w->published[i], counters[i], memory_order_relaxed);
+}
+
+/* The end of each turn of work. */
+static void turn_end(struct worker *w)
+{
+	publish(w);
+	if (!w->has_held)
+		due_tell(w);
+	if (w->told)
+		ring_wake(w->notices);
+	if (w->heard)
+		ring_wake(w->control);
+	w->told = w->heard = false;
+}
+
+/* ---- packets ------------------------------------------------------------------------------------
+ */
+
+static void hand_up(struct worker *w, const struct datagram *d)
+{
+	struct control_datagram c = {.from = d->from, .len = (uint16_t)d->len};
+
+	memcpy(c.data, d->data, d->len);
+	w->forward.counters.control_in++;
+	if (ring_push(w->control, &c, sizeof(c)))
+		w->heard = true;
+	else
+		w->forward.counters.control_lost++;
+}
+
+/* One batch: in by one socket, each judged in order, out by the other. False: nothing was there. */
+static bool carry(struct worker *w, enum relay_direction direction)
+{
+	const bool up = direction == DIRECTION_UP;
+	unsigned count = udp_receive(up ? w->sockets.client : w->sockets.exit, &w->in);
+	unsigned passing = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct datagram *d = &w->in.datagrams[i];
+		struct passage *p = &w->passages[passing];
+
+		if (up && forward_is_control(d)) {
+			hand_up(w, d);
+		} else if (up ? forward_up(&w->forward, d, p) : forward_down(&w->forward, d, p)) {
+			udp_add(&w->out, d->data, d->len, &p->to);
+			passing++;
+		}
+	}
+	udp_send(up ? w->sockets.exit : w->sockets.client, &w->out);
+	for (unsigned i = 0; i < passing; i++) {
+		forward_sent(&w->forward, direction, &w->passages[i], w->out.sent[i]);
+		due_push(w, w->passages[i].session);
+	}
+	return count > 0;
+}
+
+static void carry_some(struct worker *w, enum relay_direction direction)
+{
+	for (int i = 0; i < BATCHES_PER_TURN && carry(w, direction); i++)
+		continue;
+	turn_end(w);
+}
+
+static void on_client_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	carry_some(arg, DIRECTION_UP);
+}
+
+static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	carry_some(arg, DIRECTION_DOWN);
+}
+
+/* ---- orders -------------------------------------------------------------------------------------
+ */
+
+static void install(struct worker *w, const struct plane_session *state)
+{
+	struct notice n = {.kind = NOTICE_INSTALLED, .session.handle = state->handle};
+
+	n.ok = sessions_install(w->forward.sessions, state);
+	answer(w, &n);
+	if (n.ok)
+		due_push(w, sessions_at(w->forward.sessions, state->handle));
+}
+
+static void set_limit(struct worker *w, struct session *s, uint64_t limit, uint64_t mark)
+{
+	struct notice n = {.kind = NOTICE_LIMITED};
+
+	s->state.limit = limit > session_used(s) ? limit : session_used(s);
+	s->state.mark = mark;
+	n.session = s->state;
+	answer(w, &n);
+	due_push(w, s);
+}
+
+static void obey(struct worker *w, const struct order *o)
+{
+	struct session *s = sessions_at(w->forward.sessions, o->slot);
+	struct notice n = {.kind = NOTICE_RETIRED};
+
+	switch (o->kind) {
+	case ORDER_INSTALL:
+		install(w, &o->session);
+		break;
+	case ORDER_RETIRE:
+		if (sessions_retire(w->forward.sessions, o->slot, &n.session))
+			answer(w, &n);
+		break;
+	case ORDER_LIMIT:
+		if (s)
+			set_limit(w, s, o->limit, o->mark);
+		break;
+	case ORDER_METER:
+		if (!s)
+			break;
+		n = (struct notice){.kind = NOTICE_MARKED, .session = s->state};
+		answer(w, &n);
+		break;
+	case ORDER_EXIT:
+		forward_set_exit(&w->forward, o->slot, &o->exit);
+		break;
+	}
+}
+
+static void on_order(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct order o;
+
+	(void)fd, (void)what;
+	ring_clear(w->orders);
+	if (atomic_load(&w->stop)) {
+		event_base_loopbreak(w->base);
+		return;
+	}
+	if (w->has_held)
+		w->has_held = !tell(w, &w->held);
+	while (!w->has_held && ring_pop(w->orders, &o))
+		obey(w, &o);
+	turn_end(w);
+}
+
+/* ---- its life -----------------------------------------------------------------------------------
+ */
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+
+	event_base_dispatch(w->base);
+	return NULL;
+}
+
+/* NO_CACHE_TIME: without timers the loop then never asks for the time. */
+static struct event_base *create_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base;
+
+	if (!config)
+		return NULL;
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
+	base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
+static struct event *watch(struct worker *w, int fd, event_callback_fn fn)
+{
+	struct event *ev = event_new(w->base, fd, EV_READ | EV_PERSIST, fn, w);
+
+	if (ev && event_add(ev, NULL) == 0)
+		return ev;
+	if (ev)
+		event_free(ev);
+	return NULL;
+}
+
+static bool create_loop(struct worker *w)
+{
+	w->orders = ring_create(WORKER_ORDERS, sizeof(struct order));
+	w->notices = ring_create(WORKER_NOTICES, sizeof(struct notice));
+	w->control = ring_create(WORKER_CONTROL, sizeof(struct control_datagram));
+	w->base = create_base();
+	if (!w->orders || !w->notices || !w->control || !w->base)
+		return false;
+	w->on_client = watch(w, w->sockets.client, on_client_readable);
+	w->on_exit = watch(w, w->sockets.exit, on_exit_readable);
+	w->on_orders = watch(w, ring_fd(w->orders), on_order);
+	return w->on_client && w->on_exit && w->on_orders;
+}
+
+int worker_create(struct worker **out, const struct plane_config *config,
+		  struct worker_sockets sockets)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+	int err;
+
+	w->sockets = sockets;
+	w->max_sessions = config->max_sessions;
+	w->due = xcalloc(config->max_sessions, sizeof(*w->due));
+	udp_in_init(&w->in);
+	udp_out_init(&w->out);
+	err = forward_init(&w->forward, config->max_sessions, config->max_exits, &config->allow);
+	if (!err && !create_loop(w))
+		err = -ENOMEM;
+	if (err) {
+		worker_destroy(w);
+		return err;
+	}
+	*out = w;
+	return 0;
+}
+
+static void event_drop(struct event *ev)
+{
+	if (ev)
+		event_free(ev);
+}
+
+void worker_destroy(struct worker *w)
+{
+	if (!w)
+		return;
+	event_drop(w->on_orders);
+	event_drop(w->on_exit);
+	event_drop(w->on_client);
+	if (w->base)
+		event_base_free(w->base);
+	ring_destroy(w->control);
+	ring_destroy(w->notices);
+	ring_destroy(w->orders);
+	forward_wipe(&w->forward);
+	free(w->due);
+	close(w->sockets.exit);
+	close(w->sockets.client);
+	free(w);
+}
+
+int worker_start(struct worker *w, unsigned number)
+{
+	sigset_t all, before;
+	char name[16];
+	int err;
+
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err)
+		return -err;
+	w->running = true;
+	snprintf(name, sizeof(name), "relay-%u", number % 1000);
+	(void)pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+void worker_stop(struct worker *w)
+{
+	if (!w->running)
+		return;
+	atomic_store(&w->stop, true);
+	ring_wake(w->orders);
+	pthread_join(w->thread, NULL);
+	w->running = false;
+}
+
+void worker_add_counters(const struct worker *w, struct relay_counters *sum)
+{
+	uint64_t *total = (uint64_t *)sum;
+
+	for (size_t i = 0; i < WORKER_COUNTERS; i++)
+		total[i] += atomic_load_explicit(&w->published[i], memory_order_relaxed);
+}

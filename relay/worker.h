@@ -1,0 +1,103 @@
+/*
+ * One thread of the data path: its loop, its two sockets, its sessions, and its rings from and to
+ * the main thread. The main thread creates it, gives orders, reads notices; everything else in
+ * struct worker is the thread's own from worker_start to worker_stop.
+ */
+#ifndef RELAY_WORKER_H
+#define RELAY_WORKER_H
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/ring.h"
+#include "relay/udp.h"
+
+enum {
+	WORKER_ORDERS = 256,
+	WORKER_NOTICES = 1024,
+	WORKER_CONTROL = 256,
+	WORKER_COUNTERS = sizeof(struct relay_counters) / sizeof(uint64_t),
+};
+
+/* Main -> worker. Each is answered by at most one notice. */
+struct order {
+	enum {
+		ORDER_INSTALL,
+		ORDER_RETIRE,
+		ORDER_LIMIT,
+		ORDER_METER,
+		ORDER_EXIT,
+	} kind;
+	uint32_t slot;        /* session handle or exit slot */
+	uint64_t limit, mark; /* LIMIT */
+	union {
+		struct plane_session session; /* INSTALL */
+		struct plane_exit exit;       /* EXIT */
+	};
+};
+
+/* Worker -> main. */
+struct notice {
+	enum {
+		NOTICE_INSTALLED,
+		NOTICE_RETIRED,
+		NOTICE_MARKED,
+		NOTICE_LIMITED,
+	} kind;
+	bool ok; /* INSTALLED */
+	/* RETIRED: all of it. Else its handle and, but for INSTALLED, up, down and limit. */
+	struct plane_session session;
+};
+
+/* Worker -> main, by a ring of its own: a flood of these delays no notice. */
+struct control_datagram {
+	struct net_addr from;
+	uint16_t len;
+	uint8_t data[PLANE_CONTROL_MAX];
+};
+
+/* Held by a worker that owns them from then on: it closes them. */
+struct worker_sockets {
+	int client; /* on the public port, shared with the other workers' */
+	int exit;   /* upstream, its own port */
+};
+
+struct worker {
+	/* Set before the thread starts, constant then. */
+	struct worker_sockets sockets;
+	struct ring *orders, *notices, *control;
+	pthread_t thread;
+	bool running; /* main's */
+
+	/* One writer each: main, either (see worker.c), the worker. */
+	atomic_bool stop, starved;
+	_Atomic uint64_t published[WORKER_COUNTERS];
+
+	/* The thread's own. */
+	struct event_base *base;
+	struct event *on_client, *on_exit, *on_orders;
+	struct forward forward;
+	struct notice held; /* the answer that found the ring full */
+	bool has_held, told, heard;
+	uint32_t *due; /* handles whose mark is reached: a queue, each in it once at most */
+	uint32_t max_sessions, due_first, due_count;
+	struct passage passages[UDP_BATCH];
+	struct udp_in in;
+	struct udp_out out;
+};
+
+/* Takes the sockets, also on failure. 0 or -errno. */
+MUST_CHECK int worker_create(struct worker **out, const struct plane_config *config,
+			     struct worker_sockets sockets);
+/* Not while it runs. */
+void worker_destroy(struct worker *w);
+
+MUST_CHECK int worker_start(struct worker *w, unsigned number);
+/* Returns when the thread has ended; orders it has not seen by then are forgotten. */
+void worker_stop(struct worker *w);
+
+/* Adds its counters as of its last batch. Any thread. */
+void worker_add_counters(const struct worker *w, struct relay_counters *sum);
+
+#endif
