@@ -46,3 +46,20 @@ fuzz: deps-tests fuzz-build
 
 clean:
 	@rm -rf build
+
+check-kernel: deps-kernel
+	@$(MAKE) --no-print-directory V=release all
+	@tests/kernel/run.sh build/release tests/net/test_main.py
+
+check-systemd: deps-boot
+	@$(MAKE) --no-print-directory V=release all tests
+	@CULVERT_BUILD=build/release python3 tests/systemd/test_systemd.py
+
+# Long: promises under kill -9, at full counts. FAULT_KILLS etc. shorten it.
+check-fault: deps-tests
+	@$(MAKE) --no-print-directory V=release all tests
+	@$(RUN) build/release $(sort $(wildcard tests/fault/test_*.py))
+
+demo: deps-tests
+	@$(MAKE) --no-print-directory V=release all
+	@python3 tools/demo.py
