@@ -49,6 +49,8 @@ int ledger_fd(const struct ledger *l);
 bool ledger_wants_write(const struct ledger *l);
 MUST_CHECK int ledger_dispatch(struct ledger *l); /* runs callbacks; 0 or -EPIPE */
 pid_t ledger_pid(const struct ledger *l);
+/* As at the start, or as last renewed: look again before showing it to anybody. */
+const struct ledger_identity *ledger_identity_now(const struct ledger *l);
 
 /* A payer as the provider's books see it. */
 struct ledger_payer {

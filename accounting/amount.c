@@ -1,0 +1,39 @@
+#include "accounting/amount.h"
+
+bool amount_of(struct amount *out, uint64_t micro)
+{
+	if (micro > INT64_MAX)
+		return false;
+	out->micro = (int64_t)micro;
+	return true;
+}
+
+bool amount_add(struct amount *out, struct amount a, struct amount b)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(a.micro, b.micro, &sum))
+		return false;
+	out->micro = sum;
+	return true;
+}
+
+bool amount_sub(struct amount *out, struct amount a, struct amount b)
+{
+	int64_t difference;
+
+	if (__builtin_sub_overflow(a.micro, b.micro, &difference))
+		return false;
+	out->micro = difference;
+	return true;
+}
+
+struct amount amount_min(struct amount a, struct amount b)
+{
+	return a.micro < b.micro ? a : b;
+}
+
+uint64_t amount_u64(struct amount a)
+{
+	return a.micro > 0 ? (uint64_t)a.micro : 0;
+}

@@ -1,0 +1,505 @@
+#include "accounting/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+
+enum {
+	DB_STATEMENTS = 96,
+	DB_CHECKPOINT_PAGES = 1000,
+};
+
+struct db_stmt {
+	struct db *db;
+	sqlite3_stmt *stmt;
+	const char *sql;
+	int bound, column, err;
+};
+
+struct db {
+	sqlite3 *handle;
+	char path[PATH_MAX];
+	int lock; /* flock(2)ed file beside the database, or -1 */
+	unsigned flags;
+	bool memory, lost;
+	int wal_pages; /* after the last commit */
+	size_t count;
+	struct db_stmt stmts[DB_STATEMENTS];
+};
+
+/* Keeps the errors that say the disk can no longer be trusted apart from those of one request. */
+static int db_error(struct db *db, int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return -EBUSY;
+	case SQLITE_CONSTRAINT:
+		return rc == SQLITE_CONSTRAINT_PRIMARYKEY || rc == SQLITE_CONSTRAINT_UNIQUE ||
+				       rc == SQLITE_CONSTRAINT_ROWID
+			       ? -EEXIST
+			       : -ERANGE;
+	default:
+		break;
+	}
+	if (!db->lost)
+		log_warnx("%s: %s (%d)", db->path, sqlite3_errstr(rc), rc);
+	db->lost = true;
+	return -EIO;
+}
+
+bool db_lost(const struct db *db)
+{
+	return db->lost;
+}
+
+/* ---- opening ---- */
+
+/* A separate file, because closing any descriptor of the database drops SQLite's own locks. */
+static int db_take_lock(struct db *db)
+{
+	char path[PATH_MAX + 8], pid[32] = "";
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s.lock", db->path);
+	db->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (db->lock < 0) {
+		log_warn("%s: cannot be opened; check the directory and its owner", path);
+		return -errno;
+	}
+	if (flock(db->lock, LOCK_EX | LOCK_NB) < 0) {
+		uint64_t owner;
+
+		n = pread(db->lock, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? n : 0] = '\0';
+		if (!text_u64(pid, 1, INT_MAX, &owner))
+			owner = 0;
+		log_warnx("%s: in use by another culvert process (pid %d); stop that one first",
+			  db->path, (int)owner);
+		return -EBUSY;
+	}
+	n = snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	if (ftruncate(db->lock, 0) < 0 || pwrite(db->lock, pid, (size_t)n, 0) != n)
+		log_debug("%s: pid not noted", path);
+	return 0;
+}
+
+static int fsync_directory_of(const char *path)
+{
+	char copy[PATH_MAX];
+	int fd, err = 0;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* Runs before SQLite opens the file, so that closing the descriptor here drops no lock. */
+static int db_check_file(struct db *db)
+{
+	int access = db->flags & DB_READONLY ? O_RDONLY : O_RDWR | O_CREAT;
+	int fd = open(db->path, access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600), err = 0;
+	struct stat st;
+
+	if (fd < 0) {
+		err = -errno;
+		if (errno == ELOOP)
+			log_warnx("%s: is a symbolic link; name the file itself", db->path);
+		else if (errno != ENOENT || !(db->flags & DB_READONLY))
+			log_warn("%s: cannot be opened", db->path);
+		return err;
+	}
+	if (fstat(fd, &st) < 0) {
+		err = -errno;
+	} else if (!S_ISREG(st.st_mode)) {
+		log_warnx("%s: is not a regular file; name another", db->path);
+		err = -EINVAL;
+	} else if (st.st_mode & 077) {
+		log_warnx("%s: is open to group or others; chmod 600 it", db->path);
+		err = -EPERM;
+	} else if (!(db->flags & DB_READONLY) && st.st_size == 0) {
+		err = fsync_directory_of(db->path);
+	}
+	close(fd);
+	return err;
+}
+
+static const struct {
+	int id, value;
+} db_limits[] = {
+	{SQLITE_LIMIT_LENGTH, 1 << 20},     {SQLITE_LIMIT_SQL_LENGTH, 1 << 15},
+	{SQLITE_LIMIT_COLUMN, 64},          {SQLITE_LIMIT_EXPR_DEPTH, 64},
+	{SQLITE_LIMIT_COMPOUND_SELECT, 8},  {SQLITE_LIMIT_VDBE_OP, 25000},
+	{SQLITE_LIMIT_FUNCTION_ARG, 8},     {SQLITE_LIMIT_ATTACHED, 0},
+	{SQLITE_LIMIT_VARIABLE_NUMBER, 32}, {SQLITE_LIMIT_TRIGGER_DEPTH, 1},
+	{SQLITE_LIMIT_WORKER_THREADS, 0},   {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 64},
+};
+
+static const struct {
+	int option, value;
+} db_switches[] = {
+	{SQLITE_DBCONFIG_DEFENSIVE, 1},      {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+	{SQLITE_DBCONFIG_ENABLE_TRIGGER, 0}, {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+	{SQLITE_DBCONFIG_ENABLE_FKEY, 1},    {SQLITE_DBCONFIG_DQS_DML, 0},
+	{SQLITE_DBCONFIG_DQS_DDL, 0},
+};
+
+static int db_harden(struct db *db)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(db_limits); i++)
+		sqlite3_limit(db->handle, db_limits[i].id, db_limits[i].value);
+	for (size_t i = 0; i < ARRAY_SIZE(db_switches); i++) {
+		int got = -1;
+
+		sqlite3_db_config(db->handle, db_switches[i].option, db_switches[i].value, &got);
+		if (got != db_switches[i].value)
+			fatalx("this SQLite (%s) lacks a safety switch (%d); use Debian's package",
+			       sqlite3_libversion(), db_switches[i].option);
+	}
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !!(db->flags & DB_READONLY),
+			  NULL);
+	return db_exec(db, "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;"
+			   "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=ON");
+}
+
+/* sqlite3_wal_hook replaces the automatic checkpoint, which would hide a failed fsync. */
+static int db_committed(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+	struct db *db = arg;
+
+	(void)handle;
+	(void)name;
+	db->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static int db_connect(struct db *db)
+{
+	int mode = db->flags & DB_READONLY ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+	int rc = sqlite3_open_v2(db->path, &db->handle,
+				 mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+
+	if (rc != SQLITE_OK) {
+		log_warnx("%s: %s", db->path, sqlite3_errstr(rc));
+		return -EIO;
+	}
+	/* A reader may meet the writer's checkpoint; the writer meets nobody it would wait for. */
+	sqlite3_busy_timeout(db->handle, db->flags & DB_READONLY ? 2000 : 500);
+	sqlite3_wal_hook(db->handle, db_committed, db);
+	return db_harden(db);
+}
+
+int db_open(struct db **out, const char *path, unsigned flags)
+{
+	struct db *db = xcalloc(1, sizeof(*db));
+	int err = 0;
+
+	db->flags = flags;
+	db->lock = -1;
+	db->memory = strcmp(path, DB_MEMORY) == 0;
+	if (strlen(path) >= sizeof(db->path) - 16)
+		err = -ENAMETOOLONG;
+	snprintf(db->path, sizeof(db->path), "%s", path);
+	if (!err && !db->memory && !(flags & DB_READONLY))
+		err = db_take_lock(db);
+	if (!err && !db->memory)
+		err = db_check_file(db);
+	if (!err)
+		err = db_connect(db);
+	if (err) {
+		db_close(db);
+		return err;
+	}
+	*out = db;
+	return 0;
+}
+
+static int db_pragma_is(struct db *db, const char *sql, const char *want)
+{
+	struct db_stmt *s = db_prepare(db, sql);
+	int got = db_step(s);
+
+	if (got == 1 && strcmp(db_col_text(s), want) != 0)
+		got = -ENOTSUP;
+	db_done(s);
+	if (got == -ENOTSUP)
+		log_warnx("%s: %s does not give %s; use a local file system", db->path, sql, want);
+	return got == 1 ? 0 : got == 0 ? -ENOTSUP : got;
+}
+
+int db_durable(struct db *db)
+{
+	int err = 0;
+
+	if (db->memory)
+		return 0;
+	if (db->flags & DB_EXCLUSIVE)
+		err = db_pragma_is(db, "PRAGMA locking_mode=EXCLUSIVE", "exclusive");
+	if (!err)
+		err = db_pragma_is(db, "PRAGMA journal_mode=WAL", "wal");
+	if (!err)
+		err = db_exec(db, "PRAGMA synchronous=FULL");
+	if (!err)
+		err = db_pragma_is(db, "PRAGMA synchronous", "2");
+	if (!err)
+		err = db_pragma_is(db, "PRAGMA foreign_keys", "1");
+	return err;
+}
+
+/* Explicit, so that an fsync error here is seen: after one, the pages may be gone (no retry). */
+static void db_checkpoint(struct db *db, int mode)
+{
+	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
+
+	/* A full disk or a reader only means that the WAL stays; a later commit tries again. */
+	if ((rc & 0xff) != SQLITE_FULL && (rc & 0xff) != SQLITE_BUSY)
+		(void)db_error(db, rc);
+	db->wal_pages = 0;
+}
+
+void db_close(struct db *db)
+{
+	if (!db)
+		return;
+	if (db->handle) {
+		db_rollback(db);
+		for (size_t i = 0; i < db->count; i++)
+			sqlite3_finalize(db->stmts[i].stmt);
+		if (!db->memory && !db->lost && !(db->flags & DB_READONLY))
+			db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
+		sqlite3_close(db->handle);
+	}
+	if (db->lock >= 0)
+		close(db->lock);
+	free(db);
+}
+
+uint64_t db_disk_free(const struct db *db)
+{
+	struct statvfs fs;
+
+	if (db->memory || statvfs(db->path, &fs) < 0)
+		return UINT64_MAX;
+	return (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+/* ---- statements ---- */
+
+struct db_stmt *db_prepare(struct db *db, const char *sql)
+{
+	struct db_stmt *s;
+	size_t i = 0;
+
+	while (i < db->count && db->stmts[i].sql != sql)
+		i++;
+	if (i == DB_STATEMENTS)
+		fatalx("more than %d kinds of SQL statements", DB_STATEMENTS);
+	s = &db->stmts[i];
+	if (i == db->count) {
+		int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+					    &s->stmt, NULL);
+
+		s->db = db;
+		s->sql = sql;
+		if (rc != SQLITE_OK) {
+			s->err = db_error(db, rc);
+			return s; /* not counted: prepared anew next time */
+		}
+		db->count++;
+	}
+	sqlite3_reset(s->stmt);
+	sqlite3_clear_bindings(s->stmt);
+	s->bound = s->column = 0;
+	s->err = db->lost ? -EIO : 0;
+	return s;
+}
+
+static void db_bound(struct db_stmt *s, int rc)
+{
+	if (rc != SQLITE_OK && !s->err)
+		s->err = db_error(s->db, rc);
+}
+
+void db_bind_i64(struct db_stmt *s, int64_t v)
+{
+	db_bound(s, sqlite3_bind_int64(s->stmt, ++s->bound, v));
+}
+
+void db_bind_u64(struct db_stmt *s, uint64_t v)
+{
+	if (v > INT64_MAX && !s->err)
+		s->err = -ERANGE;
+	db_bind_i64(s, (int64_t)v);
+}
+
+void db_bind_blob(struct db_stmt *s, const void *p, size_t len)
+{
+	db_bound(s, sqlite3_bind_blob(s->stmt, ++s->bound, p, (int)len, SQLITE_TRANSIENT));
+}
+
+void db_bind_text(struct db_stmt *s, const char *text)
+{
+	db_bound(s, sqlite3_bind_text(s->stmt, ++s->bound, text, -1, SQLITE_TRANSIENT));
+}
+
+void db_bind_null(struct db_stmt *s)
+{
+	db_bound(s, sqlite3_bind_null(s->stmt, ++s->bound));
+}
+
+int db_step(struct db_stmt *s)
+{
+	int rc, err = s->err;
+
+	if (err) {
+		db_done(s);
+		return err;
+	}
+	s->column = 0;
+	rc = sqlite3_step(s->stmt);
+	if (rc == SQLITE_ROW)
+		return 1;
+	err = db_error(s->db, rc);
+	db_done(s);
+	return err;
+}
+
+int db_run(struct db_stmt *s)
+{
+	int got;
+
+	do
+		got = db_step(s);
+	while (got == 1);
+	return got;
+}
+
+void db_done(struct db_stmt *s)
+{
+	if (s->stmt)
+		sqlite3_reset(s->stmt);
+}
+
+int64_t db_col_i64(struct db_stmt *s)
+{
+	return sqlite3_column_int64(s->stmt, s->column++);
+}
+
+uint64_t db_col_u64(struct db_stmt *s)
+{
+	int64_t v = db_col_i64(s);
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+bool db_col_blob(struct db_stmt *s, void *out, size_t len)
+{
+	int i = s->column++;
+
+	if (sqlite3_column_type(s->stmt, i) != SQLITE_BLOB ||
+	    (size_t)sqlite3_column_bytes(s->stmt, i) != len)
+		return false;
+	memcpy(out, sqlite3_column_blob(s->stmt, i), len);
+	return true;
+}
+
+const char *db_col_text(struct db_stmt *s)
+{
+	const unsigned char *text = sqlite3_column_text(s->stmt, s->column++);
+
+	return text ? (const char *)text : "";
+}
+
+int db_exec(struct db *db, const char *sql)
+{
+	return db->lost ? -EIO : db_error(db, sqlite3_exec(db->handle, sql, NULL, NULL, NULL));
+}
+
+int db_get_i64(struct db *db, const char *sql, int64_t *out)
+{
+	struct db_stmt *s = db_prepare(db, sql);
+	int got = db_step(s);
+
+	if (got == 1)
+		*out = db_col_i64(s);
+	db_done(s);
+	return got == 1 ? 0 : got == 0 ? -ENOENT : got;
+}
+
+uint64_t db_last_id(const struct db *db)
+{
+	return (uint64_t)sqlite3_last_insert_rowid(db->handle);
+}
+
+/* ---- transactions ---- */
+
+int db_begin(struct db *db)
+{
+	return db_run(db_prepare(db, "BEGIN IMMEDIATE"));
+}
+
+int db_commit(struct db *db)
+{
+	int err;
+
+	/* SQLite ends a transaction by itself on some errors; a COMMIT then must not say 0. */
+	if (sqlite3_get_autocommit(db->handle))
+		return -ENOSPC;
+	err = db_run(db_prepare(db, "COMMIT"));
+	if (err)
+		db_rollback(db);
+	else if (db->wal_pages >= DB_CHECKPOINT_PAGES)
+		db_checkpoint(db, SQLITE_CHECKPOINT_PASSIVE);
+	/* The commit stands, but the owner must end before it says so on a disk that lies. */
+	return db->lost ? -EIO : err;
+}
+
+void db_rollback(struct db *db)
+{
+	if (!sqlite3_get_autocommit(db->handle))
+		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int db_mark(struct db *db)
+{
+	/* A savepoint outside a transaction would begin, and its release commit, one of its own. */
+	if (sqlite3_get_autocommit(db->handle))
+		return db->lost ? -EIO : -ENOSPC;
+	return db_run(db_prepare(db, "SAVEPOINT request"));
+}
+
+int db_keep(struct db *db)
+{
+	return db_run(db_prepare(db, "RELEASE request"));
+}
+
+void db_undo(struct db *db)
+{
+	if (!sqlite3_get_autocommit(db->handle))
+		sqlite3_exec(db->handle, "ROLLBACK TO request; RELEASE request", NULL, NULL, NULL);
+}

@@ -1,0 +1,81 @@
+/*
+ * SQLite, and nothing else includes its header. One connection a file: the one that writes is the
+ * only one that checkpoints (SQLite before 3.51.3 can corrupt a WAL that two connections reset at
+ * once); read-only ones never do. Statements are prepared once and kept. One thread.
+ */
+#ifndef ACCOUNTING_DB_H
+#define ACCOUNTING_DB_H
+
+#include "base/base.h"
+
+struct db;
+struct db_stmt;
+
+enum db_flags {
+	DB_READONLY = 1,  /* for queries while another process writes */
+	DB_EXCLUSIVE = 2, /* no other connection may even read: the provider's books */
+};
+
+/* A database of its own in memory, for tests and for comparing schemas. */
+#define DB_MEMORY ":memory:"
+
+/*
+ * Opens path (made, mode 0600, unless DB_READONLY), hardened, but changes nothing in it yet: see
+ * db_durable. Refused with a log_warn line: a symbolic link, a file open to group or others, one
+ * another process writes (-EBUSY).
+ */
+MUST_CHECK int db_open(struct db **out, const char *path, unsigned flags);
+/* WAL and synchronous=FULL, asserted by reading them back. */
+MUST_CHECK int db_durable(struct db *db);
+/* Rolls back what is open, checkpoints (unless readonly) and closes. NULL is fine. */
+void db_close(struct db *db);
+
+/*
+ * True after an input/output error or corruption: what the disk holds is unknown, no call works
+ * any more, and the owner must end. -ENOSPC is not that: nothing was committed, life goes on.
+ */
+bool db_lost(const struct db *db);
+/* Bytes free for this database's file system; UINT64_MAX if that cannot be said. */
+uint64_t db_disk_free(const struct db *db);
+
+/* Transactions; a savepoint marks one request within. db_undo also ends the savepoint. */
+MUST_CHECK int db_begin(struct db *db);
+MUST_CHECK int db_commit(struct db *db); /* rolled back if it fails */
+void db_rollback(struct db *db);
+MUST_CHECK int db_mark(struct db *db);
+MUST_CHECK int db_keep(struct db *db);
+void db_undo(struct db *db);
+
+/*
+ * A statement ready to be bound. sql is a string literal: the pointer is the cache's key.
+ * Parameters are bound and columns read in order. A failed call is remembered and returned by
+ * db_step.
+ */
+struct db_stmt *db_prepare(struct db *db, const char *sql);
+void db_bind_u64(struct db_stmt *s, uint64_t v); /* -ERANGE above INT64_MAX */
+void db_bind_i64(struct db_stmt *s, int64_t v);
+void db_bind_blob(struct db_stmt *s, const void *p, size_t len);
+void db_bind_text(struct db_stmt *s, const char *text);
+void db_bind_null(struct db_stmt *s);
+
+/* 1: a row, 0: done, or -errno: -EEXIST for a key that is there already, -ERANGE for a CHECK. */
+MUST_CHECK int db_step(struct db_stmt *s);
+/* Steps to the end: 0 or -errno. */
+MUST_CHECK int db_run(struct db_stmt *s);
+/* Ends a statement that was not stepped to its end. */
+void db_done(struct db_stmt *s);
+
+uint64_t db_col_u64(struct db_stmt *s); /* negative: 0 */
+int64_t db_col_i64(struct db_stmt *s);
+/* False, nothing copied, unless it is a blob of exactly len bytes. */
+bool db_col_blob(struct db_stmt *s, void *out, size_t len);
+/* Valid until the next step; "" for NULL. */
+const char *db_col_text(struct db_stmt *s);
+
+/* One statement without parameters or rows, e.g. a migration step of several statements. */
+MUST_CHECK int db_exec(struct db *db, const char *sql);
+/* One integer. */
+MUST_CHECK int db_get_i64(struct db *db, const char *sql, int64_t *out);
+uint64_t db_last_id(const struct db *db);
+
+#endif

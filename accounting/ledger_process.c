@@ -1,0 +1,387 @@
+#include "accounting/ledger_message.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+enum {
+	DAY = 24 * 3600,
+	WAKE_MS = 60 * 1000,
+	LEDGER_FD = 3,
+};
+
+struct process {
+	const struct ledger_config *config;
+	int socket;
+	struct identity *by; /* in locked memory */
+	struct store *store;
+	struct ledger_identity identity;
+	struct ledger_request requests[LEDGER_BATCH];
+	size_t lengths[LEDGER_BATCH];
+	struct ledger_answer answers[LEDGER_BATCH];
+};
+
+static volatile sig_atomic_t orphaned;
+
+/* ---- one request ---- */
+
+size_t ledger_answer_length(const struct ledger_answer *a)
+{
+	static const size_t row[] = {
+		[QUERY_CREDITS] = sizeof(struct query_credit),
+		[QUERY_SESSIONS] = sizeof(struct query_session),
+		[QUERY_RECEIPTS] = sizeof(struct query_receipt),
+		[QUERY_TERMS] = sizeof(struct terms),
+	};
+	size_t header = offsetof(struct ledger_answer, payer);
+
+	if (a->err)
+		return header;
+	switch ((enum ledger_kind)a->kind) {
+	case LEDGER_READY:
+		return header + sizeof(a->identity);
+	case LEDGER_OPEN:
+	case LEDGER_COSIGN:
+	case LEDGER_PAYER:
+		return header + sizeof(a->payer);
+	case LEDGER_ISSUE:
+	case LEDGER_UNPAID:
+		return header + sizeof(a->offer);
+	case LEDGER_QUERY:
+		return header + offsetof(struct query_rows, credit) +
+		       (size_t)a->rows.count * row[a->rows.kind];
+	case LEDGER_DISPUTE:
+	case LEDGER_CLOSE:
+	case LEDGER_GRANT:
+	case LEDGER_KINDS:
+		break;
+	}
+	return header;
+}
+
+static int answer_kind(struct store *store, const struct ledger_request *r, struct ledger_answer *a)
+{
+	switch ((enum ledger_kind)r->kind) {
+	case LEDGER_OPEN:
+		return store_session(store, (enum role)r->role, r->session, r->payer, &a->payer);
+	case LEDGER_ISSUE:
+		return store_issue(store, r->session, r->up, r->down, &a->offer);
+	case LEDGER_COSIGN:
+		return store_cosign(store, r->session, r->seq, r->signature, &a->payer);
+	case LEDGER_DISPUTE:
+		return store_dispute(store, r->session, r->seq, r->up, r->down);
+	case LEDGER_CLOSE:
+		return store_end(store, r->session, r->up, r->down);
+	case LEDGER_UNPAID:
+		return store_unpaid(store, r->payer, &a->offer);
+	case LEDGER_PAYER:
+		return store_payer(store, r->payer, &a->payer);
+	case LEDGER_GRANT:
+		return store_grant(store, r->payer, r->amount, r->expires, r->key);
+	case LEDGER_QUERY:
+		return store_query(store, &r->query, &a->rows);
+	case LEDGER_READY:
+	case LEDGER_KINDS:
+		break;
+	}
+	return -EPROTO;
+}
+
+void ledger_answer_request(struct store *store, const void *msg, size_t len,
+			   struct ledger_answer *a)
+{
+	struct ledger_request r;
+	int err;
+
+	a->id = 0;
+	a->kind = LEDGER_KINDS;
+	a->err = -EPROTO;
+	if (len != sizeof(r))
+		return;
+	memcpy(&r, msg, sizeof(r));
+	a->id = r.id;
+	a->kind = r.kind;
+	err = store_mark(store);
+	if (err) {
+		a->err = err;
+		return;
+	}
+	a->err = answer_kind(store, &r, a);
+	err = store_unmark(store, a->err == 0);
+	if (err)
+		a->err = err;
+}
+
+/* ---- a batch ---- */
+
+/* Waits for one request, then takes what else is there. 0: the node closed its end. */
+static size_t process_receive(struct process *p)
+{
+	size_t count = 0;
+
+	while (count < LEDGER_BATCH) {
+		ssize_t n = recv(p->socket, &p->requests[count], sizeof(p->requests[count]),
+				 MSG_DONTWAIT | MSG_TRUNC);
+
+		if (n > 0)
+			p->lengths[count++] = (size_t)n;
+		else if (n == 0 || (errno != EINTR && errno != ECONNRESET))
+			break;
+	}
+	return count;
+}
+
+static void process_send(struct process *p, const struct ledger_answer *a)
+{
+	size_t len = ledger_answer_length(a);
+	ssize_t n;
+
+	do
+		n = send(p->socket, a, len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	/* A node that is gone needs no answer; the end of the stream is met at the next receive. */
+	if (n < 0 && errno != EPIPE && errno != ECONNRESET)
+		fatal("ledger: cannot answer the node");
+}
+
+/* All answers wait for the one commit that makes them true. */
+static void process_batch(struct process *p, size_t count)
+{
+	int err = store_begin(p->store, clock_wall());
+
+	/* After a failed begin every savepoint fails too, and says so in its answer. */
+	for (size_t i = 0; i < count; i++)
+		ledger_answer_request(p->store, &p->requests[i], p->lengths[i], &p->answers[i]);
+	if (!err)
+		err = store_commit(p->store);
+	if (store_lost(p->store))
+		fatalx("%s: the database cannot be written safely any more; check the disk, then "
+		       "start again",
+		       p->config->database);
+	for (size_t i = 0; i < count; i++) {
+		if (err)
+			p->answers[i].err = err;
+		process_send(p, &p->answers[i]);
+	}
+}
+
+/* ---- terms and descriptor ---- */
+
+static void describe_terms(struct terms *out, const struct ledger_config *c, enum role role,
+			   uint64_t expires, const struct identity *by)
+{
+	const struct terms_values v = {
+		.role = role,
+		.network = c->network,
+		.price = c->price[role],
+		.window_start = c->window_start,
+		.window_cap = c->window_cap,
+		.receipt_seconds = c->receipt_seconds,
+		.loss_ppm = c->loss_ppm,
+		.loss_bytes = c->loss_bytes,
+		.expires = expires,
+	};
+
+	terms_make(out, &v, by);
+}
+
+void ledger_describe(struct ledger_identity *out, const struct ledger_config *c,
+		     const struct identity *by, uint64_t now_s)
+{
+	uint64_t issued = now_s - now_s % DAY, expires = issued + c->terms_days * DAY;
+	struct descriptor *d = &out->descriptor;
+	uint16_t port = c->announce4.port ? c->announce4.port : c->announce6.port;
+
+	descriptor_begin(d, c->network, c->roles, c->name, issued, expires);
+	memcpy(d->body.control, c->control_key, KEY_LEN);
+	if (c->announce4.port)
+		memcpy(d->body.ip4, c->announce4.ip + 12, sizeof(d->body.ip4));
+	if (c->announce6.port)
+		memcpy(d->body.ip6, c->announce6.ip, sizeof(d->body.ip6));
+	d->body.port = le16_of(port);
+	if (c->roles & ROLE_RELAY)
+		describe_terms(&d->body.relay_terms, c, ROLE_RELAY, expires, by);
+	if (c->roles & ROLE_EXIT) {
+		memcpy(d->body.wg_key, c->wg_key, KEY_LEN);
+		d->body.wg_port = le16_of(c->wg_port);
+		describe_terms(&d->body.exit_terms, c, ROLE_EXIT, expires, by);
+	}
+	descriptor_sign(d, by);
+}
+
+static int process_store_terms(struct process *p)
+{
+	const struct descriptor_body *d = &p->identity.descriptor.body;
+	int err = store_begin(p->store, clock_wall());
+
+	if (!err && (p->config->roles & ROLE_RELAY))
+		err = store_terms(p->store, &d->relay_terms);
+	if (!err && (p->config->roles & ROLE_EXIT))
+		err = store_terms(p->store, &d->exit_terms);
+	if (!err)
+		return store_commit(p->store);
+	store_rollback(p->store);
+	return err;
+}
+
+static void process_publish(struct process *p)
+{
+	char text[DESCRIPTOR_TEXT_MAX];
+	struct ledger_answer *a = &p->answers[0];
+	int err = 0;
+
+	if (p->config->descriptor_file[0]) {
+		descriptor_to_text(text, sizeof(text), &p->identity.descriptor);
+		err = file_replace(p->config->descriptor_file, text, strlen(text), 0644);
+	}
+	if (err) {
+		errno = -err;
+		log_warn("%s: the descriptor cannot be written", p->config->descriptor_file);
+	}
+	*a = (struct ledger_answer){.kind = LEDGER_READY, .identity = p->identity};
+	process_send(p, a);
+}
+
+/* In good time: clients hold descriptors until they expire. */
+static void process_renew(struct process *p)
+{
+	uint64_t now = clock_wall(), expires = le64_get(p->identity.descriptor.body.expires);
+
+	if (expires > now && expires - now >= p->config->terms_days * DAY / 2)
+		return;
+	ledger_describe(&p->identity, p->config, p->by, now);
+	/* On a full disk the old terms serve on; the next wake tries again. */
+	if (process_store_terms(p) == 0)
+		process_publish(p);
+}
+
+/* ---- the process ---- */
+
+static void process_orphaned(int sig)
+{
+	(void)sig;
+	orphaned = 1;
+}
+
+/* Signals to the whole service stop the node, which then closes our socket: no commit is cut. */
+static void process_signals(pid_t parent)
+{
+	struct sigaction orphan = {.sa_handler = process_orphaned};
+
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGUSR1, &orphan, NULL);
+	if (prctl(PR_SET_PDEATHSIG, SIGUSR1) < 0)
+		fatal("ledger: prctl");
+	if (getppid() != parent)
+		_exit(0);
+}
+
+static void process_isolate(int *socket)
+{
+	const struct rlimit none = {0, 0};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* stdout and stdin are the node's; stderr is for log lines. */
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+		fatal("/dev/null");
+	if (*socket != LEDGER_FD && dup3(*socket, LEDGER_FD, O_CLOEXEC) < 0)
+		fatal("ledger: dup3");
+	*socket = LEDGER_FD;
+	if (close_range(LEDGER_FD + 1, ~0u, 0) < 0)
+		fatal("ledger: close_range");
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		fatal("ledger: cannot forbid core dumps");
+	prctl(PR_SET_NAME, "culvert-ledger");
+	umask(077);
+}
+
+static void process_read_key(struct process *p)
+{
+	const char *path = p->config->identity_file;
+	char *text = crypto_secret_alloc(256);
+	uint8_t *seed = crypto_secret_alloc(KEY_LEN);
+	ssize_t n = file_read_secret(path, text, 255);
+
+	if (n == -EPERM)
+		fatalx("%s: is open to group or others, or not yours; chmod 600 and chown it",
+		       path);
+	errno = (int)-n;
+	if (n < 0)
+		fatal("%s: cannot read the identity; `culvert init` makes one", path);
+	text[strcspn(text, "\r\n")] = '\0';
+	if (!key_from_base64(seed, text))
+		fatalx("%s: is not one line of base64 with a 32-byte key; `culvert init` makes one",
+		       path);
+	p->by = crypto_secret_alloc(sizeof(*p->by));
+	identity_from_seed(p->by, seed);
+	crypto_secret_free(seed);
+	crypto_secret_free(text);
+}
+
+static void process_start(struct process *p)
+{
+	const struct ledger_config *c = p->config;
+	const struct store_config books = {
+		.network = c->network,
+		.window = {.start = c->window_start, .cap = c->window_cap},
+		.free_allowance = c->free_allowance,
+	};
+	int err;
+
+	process_read_key(p);
+	err = store_open(&p->store, c->database, &books, p->by, clock_wall());
+	if (err) {
+		errno = -err;
+		fatal("%s: the ledger cannot start", c->database);
+	}
+	ledger_describe(&p->identity, c, p->by, clock_wall());
+	err = process_store_terms(p);
+	if (err) {
+		errno = -err;
+		fatal("%s: the terms cannot be stored", c->database);
+	}
+	process_publish(p);
+}
+
+void ledger_process(int socket, const struct ledger_config *config, pid_t parent)
+{
+	struct process *p = xcalloc(1, sizeof(*p));
+	struct pollfd wait = {.events = POLLIN};
+	size_t count;
+
+	process_signals(parent);
+	process_isolate(&socket);
+	p->config = config;
+	p->socket = wait.fd = socket;
+	process_start(p);
+	for (;;) {
+		int ready = poll(&wait, 1, orphaned ? 0 : WAKE_MS);
+
+		count = ready > 0 ? process_receive(p) : 0;
+		if (count)
+			process_batch(p, count);
+		else if (ready > 0 || orphaned)
+			break;
+		process_renew(p);
+	}
+	store_close(p->store);
+	crypto_secret_free(p->by);
+	free(p);
+	_exit(0);
+}

@@ -1,0 +1,18 @@
+/* Pages of rows out of either side's books: sessions, receipts and terms look alike in both. */
+#ifndef ACCOUNTING_PAGES_H
+#define ACCOUNTING_PAGES_H
+
+#include "accounting/db.h"
+#include "accounting/query.h"
+
+/* Every kind but QUERY_CREDITS (-EINVAL). Reads only. */
+MUST_CHECK int pages_query(struct db *db, const struct query *q, struct query_rows *rows);
+
+/*
+ * The loop they all share: s yields rows whose first column is the cursor, read fills rows entry i
+ * from the rest (false: the row is malformed). The statement must ask for QUERY_PAGE + 1 rows.
+ */
+MUST_CHECK int pages_fill(struct db_stmt *s, struct query_rows *rows,
+			  bool (*read)(struct db_stmt *s, struct query_rows *rows, size_t i));
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * The provider's books: payers with their windows and debts, sessions with their heads, receipts,
+ * credits. Everything happens inside a transaction that the caller begins and commits, so that many
+ * requests share one commit; each call is all or nothing. One thread: the ledger process.
+ */
+#ifndef ACCOUNTING_STORE_H
+#define ACCOUNTING_STORE_H
+
+#include "accounting/ledger.h"
+#include "accounting/window.h"
+
+struct store;
+
+struct store_config {
+	uint64_t network;
+	struct window_policy window;
+	uint64_t free_allowance; /* micro-credits a payer, once a month */
+};
+
+/* Below this much free disk no session is opened: what is promised must fit. */
+#define STORE_RESERVE (16u << 20)
+
+/* by outlives the store. Sessions an earlier run left open are ended: unsigned bytes are debt. */
+MUST_CHECK int store_open(struct store **out, const char *path, const struct store_config *config,
+			  const struct identity *by, uint64_t now_s);
+void store_close(struct store *s);
+/* As db_lost: the process must end. */
+bool store_lost(const struct store *s);
+
+/* now_s is the wall clock for everything in this transaction. */
+MUST_CHECK int store_begin(struct store *s, uint64_t now_s);
+MUST_CHECK int store_commit(struct store *s);
+void store_rollback(struct store *s);
+/* Around one request in the transaction: store_unmark with keep false takes its changes back. */
+MUST_CHECK int store_mark(struct store *s);
+MUST_CHECK int store_unmark(struct store *s, bool keep);
+
+/* The terms new sessions of their role get; stored, since receipts name them by hash. */
+MUST_CHECK int store_terms(struct store *s, const struct terms *t);
+
+/* As the calls of ledger.h, which says what they do and which errors they give. */
+MUST_CHECK int store_session(struct store *s, enum role role,
+			     const uint8_t session[static SESSION_ID_LEN],
+			     const uint8_t payer[static KEY_LEN], struct ledger_payer *out);
+MUST_CHECK int store_issue(struct store *s, const uint8_t session[static SESSION_ID_LEN],
+			   uint64_t up, uint64_t down, struct receipt_offer *out);
+MUST_CHECK int store_cosign(struct store *s, const uint8_t session[static SESSION_ID_LEN],
+			    uint64_t seq, const uint8_t signature[static SIGNATURE_LEN],
+			    struct ledger_payer *out);
+MUST_CHECK int store_dispute(struct store *s, const uint8_t session[static SESSION_ID_LEN],
+			     uint64_t seq, uint64_t up, uint64_t down);
+MUST_CHECK int store_end(struct store *s, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
+			 uint64_t down);
+MUST_CHECK int store_unpaid(struct store *s, const uint8_t payer[static KEY_LEN],
+			    struct receipt_offer *out);
+MUST_CHECK int store_payer(struct store *s, const uint8_t payer[static KEY_LEN],
+			   struct ledger_payer *out);
+MUST_CHECK int store_grant(struct store *s, const uint8_t payer[static KEY_LEN], uint64_t amount,
+			   uint64_t expires_s, const uint8_t key[static NONCE_LEN]);
+MUST_CHECK int store_query(struct store *s, const struct query *q, struct query_rows *rows);
+
+#endif

@@ -1,0 +1,367 @@
+#include "accounting/wallet.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "accounting/migrations.h"
+#include "accounting/pages.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+enum {
+	HOUR = 3600,
+};
+
+struct wallet {
+	struct db *db;
+};
+
+/* One row of table session, with what its terms say. */
+struct wallet_row {
+	uint64_t id;
+	enum session_state state;
+	uint64_t seq, up, down, amount;
+	uint8_t payer[KEY_LEN];
+	struct terms terms;
+	struct receipt head; /* if seq > 0 */
+};
+
+int wallet_open(struct wallet **out, const char *path, bool readonly)
+{
+	struct wallet *w = xcalloc(1, sizeof(*w));
+	int err = schema_open(&w->db, path, readonly ? DB_READONLY : 0, &schema_wallet);
+
+	if (err) {
+		free(w);
+		return err;
+	}
+	*out = w;
+	return 0;
+}
+
+void wallet_close(struct wallet *w)
+{
+	if (w)
+		db_close(w->db);
+	free(w);
+}
+
+/* ---- rows ---- */
+
+static int wallet_head(struct wallet *w, struct wallet_row *row)
+{
+	struct db_stmt *q =
+		db_prepare(w->db, "SELECT body FROM receipt WHERE session = ? AND seq = ?");
+	int got;
+	bool ok;
+
+	db_bind_u64(q, row->id);
+	db_bind_u64(q, row->seq);
+	got = db_step(q);
+	if (got != 1)
+		return got < 0 ? got : -EIO;
+	ok = db_col_blob(q, &row->head, sizeof(row->head));
+	db_done(q);
+	return ok ? 0 : -EIO;
+}
+
+static int wallet_find(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		       struct wallet_row *row)
+{
+	struct db_stmt *q = db_prepare(
+		w->db, "SELECT s.id, s.state, s.seq, s.up, s.down, s.amount, s.payer, t.body "
+		       "FROM session s JOIN terms t ON t.hash = s.terms WHERE s.key = ?");
+	int got;
+	bool ok;
+
+	db_bind_blob(q, session, SESSION_ID_LEN);
+	got = db_step(q);
+	if (got != 1)
+		return got < 0 ? got : -ENOENT;
+	row->id = db_col_u64(q);
+	row->state = (enum session_state)db_col_u64(q);
+	row->seq = db_col_u64(q);
+	row->up = db_col_u64(q);
+	row->down = db_col_u64(q);
+	row->amount = db_col_u64(q);
+	ok = db_col_blob(q, row->payer, sizeof(row->payer));
+	ok = db_col_blob(q, &row->terms, sizeof(row->terms)) && ok;
+	db_done(q);
+	if (!ok)
+		return -EIO;
+	return row->seq ? wallet_head(w, row) : 0;
+}
+
+/* Commits what err says is right, else takes it back. */
+static int wallet_finish(struct wallet *w, int err)
+{
+	if (!err)
+		return db_commit(w->db);
+	db_rollback(w->db);
+	return err;
+}
+
+static int terms_add(struct wallet *w, const struct terms *t, const uint8_t hash[static KEY_LEN])
+{
+	struct db_stmt *q = db_prepare(w->db, "INSERT INTO terms(hash, body) VALUES(?, ?) "
+					      "ON CONFLICT(hash) DO NOTHING");
+
+	db_bind_blob(q, hash, KEY_LEN);
+	db_bind_blob(q, t, sizeof(*t));
+	return db_run(q);
+}
+
+static int provider_add(struct wallet *w, const uint8_t key[static KEY_LEN])
+{
+	struct db_stmt *q = db_prepare(w->db, "INSERT INTO provider(key) VALUES(?) "
+					      "ON CONFLICT(key) DO NOTHING");
+
+	db_bind_blob(q, key, KEY_LEN);
+	return db_run(q);
+}
+
+static int session_add(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		       const struct terms *terms, const uint8_t hash[static KEY_LEN],
+		       const uint8_t payer[static KEY_LEN])
+{
+	struct db_stmt *q = db_prepare(
+		w->db, "INSERT INTO session(key, provider, payer, role, state, terms, hour) "
+		       "VALUES(?, ?, ?, ?, 0, ?, ?)");
+
+	db_bind_blob(q, session, SESSION_ID_LEN);
+	db_bind_blob(q, terms->body.provider, KEY_LEN);
+	db_bind_blob(q, payer, KEY_LEN);
+	db_bind_u64(q, terms->body.role);
+	db_bind_blob(q, hash, KEY_LEN);
+	db_bind_u64(q, clock_wall() / HOUR);
+	return db_run(q);
+}
+
+int wallet_session(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		   const struct terms *terms, const uint8_t payer[static KEY_LEN])
+{
+	uint8_t hash[KEY_LEN];
+	int err = db_begin(w->db);
+
+	if (err)
+		return err;
+	terms_hash(hash, terms);
+	err = terms_add(w, terms, hash);
+	if (!err)
+		err = provider_add(w, terms->body.provider);
+	if (!err)
+		err = session_add(w, session, terms, hash, payer);
+	return wallet_finish(w, err);
+}
+
+/* ---- judging ---- */
+
+/* The bytes a provider may claim beyond count because they were lost after its meter. */
+static uint64_t loss_allowed(const struct terms *t, uint64_t down)
+{
+	unsigned __int128 share = (unsigned __int128)down * le32_get(t->body.loss_ppm) / 1000000;
+	uint64_t allowed;
+
+	if (share > UINT64_MAX ||
+	    __builtin_add_overflow((uint64_t)share, le64_get(t->body.loss_bytes), &allowed))
+		return UINT64_MAX;
+	return allowed;
+}
+
+/* Everything but the counts. */
+static int judge_form(const struct wallet_row *row, const struct receipt_offer *offer)
+{
+	if (row->state == SESSION_FROZEN)
+		return -EBADMSG;
+	if (memcmp(offer->body.payer, row->payer, KEY_LEN) != 0)
+		return -EBADMSG;
+	if (receipt_check_offer(offer, &row->terms) != RECEIPT_OK)
+		return -EBADMSG;
+	if (receipt_check_chain(row->seq ? &row->head.offer : NULL, offer) != RECEIPT_OK)
+		return -EBADMSG;
+	return 0;
+}
+
+static int judge_count(const struct wallet_row *row, const struct receipt_offer *offer,
+		       const struct wallet_count *count)
+{
+	uint64_t down = le64_get(offer->body.bytes_down), allowed;
+
+	if (le64_get(offer->body.bytes_up) > count->up)
+		return -EBADMSG;
+	allowed = loss_allowed(&row->terms, down);
+	return down > count->down && down - count->down > allowed ? -EAGAIN : 0;
+}
+
+/* The very offer that was signed last: signing it again says nothing new. */
+static bool is_head(const struct wallet_row *row, const struct receipt_offer *offer)
+{
+	return row->seq && memcmp(&row->head.offer, offer, sizeof(*offer)) == 0;
+}
+
+int wallet_judge(struct wallet *w, const struct receipt_offer *offer,
+		 const struct wallet_count *count)
+{
+	struct wallet_row row;
+	int err = wallet_find(w, offer->body.session, &row);
+
+	if (err)
+		return err == -ENOENT ? -EBADMSG : err;
+	if (is_head(&row, offer))
+		return 0;
+	err = judge_form(&row, offer);
+	return err ? err : judge_count(&row, offer, count);
+}
+
+/* ---- signing ---- */
+
+static int receipt_add(struct wallet *w, const struct wallet_row *row, const struct receipt *r)
+{
+	struct db_stmt *q =
+		db_prepare(w->db, "INSERT INTO receipt(session, seq, body) VALUES(?, ?, ?)");
+
+	db_bind_u64(q, row->id);
+	db_bind_u64(q, le64_get(r->offer.body.seq));
+	db_bind_blob(q, r, sizeof(*r));
+	return db_run(q);
+}
+
+static int head_raise(struct wallet *w, const struct wallet_row *row, const struct receipt_body *b)
+{
+	struct db_stmt *q = db_prepare(
+		w->db, "UPDATE session SET seq = ?, up = ?, down = ?, amount = ? WHERE id = ?");
+
+	db_bind_u64(q, le64_get(b->seq));
+	db_bind_u64(q, le64_get(b->bytes_up));
+	db_bind_u64(q, le64_get(b->bytes_down));
+	db_bind_u64(q, le64_get(b->amount));
+	db_bind_u64(q, row->id);
+	return db_run(q);
+}
+
+static int provider_raise(struct wallet *w, const struct wallet_row *row,
+			  const struct receipt_body *b)
+{
+	struct db_stmt *q = db_prepare(
+		w->db, "UPDATE provider SET spent = spent + ?, bytes = bytes + ? WHERE key = ?");
+
+	db_bind_u64(q, le64_get(b->amount) - row->amount);
+	db_bind_u64(q, le64_get(b->bytes_up) + le64_get(b->bytes_down) - row->up - row->down);
+	db_bind_blob(q, b->provider, KEY_LEN);
+	return db_run(q);
+}
+
+static int cosign_new(struct wallet *w, const struct wallet_row *row, const struct receipt *r)
+{
+	int err = judge_form(row, &r->offer);
+
+	if (!err)
+		err = receipt_add(w, row, r);
+	if (!err)
+		err = head_raise(w, row, &r->offer.body);
+	return err ? err : provider_raise(w, row, &r->offer.body);
+}
+
+int wallet_cosign(struct wallet *w, const struct receipt_offer *offer, const struct identity *payer,
+		  uint8_t signature[static SIGNATURE_LEN])
+{
+	struct wallet_row row;
+	struct receipt r;
+	int err = db_begin(w->db);
+
+	if (err)
+		return err;
+	err = wallet_find(w, offer->body.session, &row);
+	if (!err && memcmp(payer->id, row.payer, KEY_LEN) != 0)
+		err = -EBADMSG;
+	if (!err && is_head(&row, offer)) {
+		r = row.head;
+	} else if (!err) {
+		receipt_cosign(&r, offer, payer);
+		err = cosign_new(w, &row, &r);
+	}
+	err = wallet_finish(w, err == -ENOENT ? -EBADMSG : err);
+	/* The signature leaves this function only once it is on the disk. */
+	if (!err)
+		memcpy(signature, r.payer_signature, SIGNATURE_LEN);
+	return err;
+}
+
+/* ---- endings ---- */
+
+static int session_state(struct wallet *w, uint64_t id, enum session_state state)
+{
+	struct db_stmt *q = db_prepare(w->db, "UPDATE session SET state = ? WHERE id = ?");
+
+	db_bind_u64(q, state);
+	db_bind_u64(q, id);
+	return db_run(q);
+}
+
+int wallet_dispute(struct wallet *w, const struct receipt_offer *offer,
+		   const struct wallet_count *count)
+{
+	struct wallet_row row;
+	struct db_stmt *q;
+	int err = db_begin(w->db);
+
+	if (err)
+		return err;
+	err = wallet_find(w, offer->body.session, &row);
+	if (!err) {
+		q = db_prepare(w->db, "INSERT INTO evidence(session, offer, up, down, hour) "
+				      "VALUES(?, ?, ?, ?, ?)");
+		db_bind_u64(q, row.id);
+		db_bind_blob(q, offer, sizeof(*offer));
+		db_bind_u64(q, count->up);
+		db_bind_u64(q, count->down);
+		db_bind_u64(q, clock_wall() / HOUR);
+		err = db_run(q);
+	}
+	if (!err)
+		err = session_state(w, row.id, SESSION_FROZEN);
+	return wallet_finish(w, err);
+}
+
+int wallet_ended(struct wallet *w, const uint8_t session[static SESSION_ID_LEN])
+{
+	struct wallet_row row;
+	int err = db_begin(w->db);
+
+	if (err)
+		return err;
+	err = wallet_find(w, session, &row);
+	/* A last receipt may still come and be signed: only a dispute ends that. */
+	if (!err && row.state == SESSION_OPEN)
+		err = session_state(w, row.id, SESSION_CLOSED);
+	return wallet_finish(w, err);
+}
+
+/* ---- pages ---- */
+
+static bool read_credit(struct db_stmt *q, struct query_rows *rows, size_t i)
+{
+	struct query_credit *row = &rows->credit[i];
+
+	*row = (struct query_credit){0};
+	if (!db_col_blob(q, row->peer, sizeof(row->peer)))
+		return false;
+	row->spent = db_col_u64(q);
+	row->bytes = db_col_u64(q);
+	return true;
+}
+
+int wallet_query(struct wallet *w, const struct query *q, struct query_rows *rows)
+{
+	struct db_stmt *s;
+
+	if (q->kind != QUERY_CREDITS)
+		return pages_query(w->db, q, rows);
+	s = db_prepare(w->db, "SELECT id, key, spent, bytes FROM provider WHERE id > ?1 "
+			      "ORDER BY id LIMIT ?2");
+	db_bind_u64(s, q->after);
+	db_bind_u64(s, QUERY_PAGE + 1);
+	rows->kind = QUERY_CREDITS;
+	return pages_fill(s, rows, read_credit);
+}
