@@ -70,7 +70,7 @@ def layouts():
     first = receipt_offer(1, 1000, 2000, bytes(32))
     second = receipt_offer(2, 1 << 20, 5 << 30, blake(first, 32))
     statement = ed25519.sign(PAYER_SEED, open_statement())
-    inner = run(0x30, 48)
+    inner = run(0x30)
     bodies = {
         "open": EXIT + blake(terms(1), 32) + PAYER + NONCE + statement,
         "granted": SESSION + BIND_KEY + le("QQ", 1 << 20, 123_456_789),
