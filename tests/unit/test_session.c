@@ -1,0 +1,223 @@
+/* The session table against a model that looks at everything, every time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "relay/session.h"
+
+enum {
+	MAX = 24,
+	EXITS = 3,
+	ADDRESSES = 30,
+	INDICES = 60, /* few, so that they meet */
+	STEPS = 200000,
+};
+
+static uint32_t rng_state = 2463534242;
+
+static uint32_t rng(uint32_t below)
+{
+	rng_state ^= rng_state << 13;
+	rng_state ^= rng_state >> 17;
+	rng_state ^= rng_state << 5;
+	return rng_state % below;
+}
+
+/* Index lists oldest first. */
+struct model {
+	bool live;
+	uint32_t exit, client;
+	uint32_t index[PLANE_INDICES], count;
+};
+
+static struct model model[MAX];
+
+static struct net_addr address(uint32_t n)
+{
+	struct net_addr a = {.port = (uint16_t)(1000 + n % 7)};
+
+	a.ip[15] = (uint8_t)(n / 7);
+	return a;
+}
+
+static uint32_t model_by_client(uint32_t client)
+{
+	for (uint32_t i = 0; i < MAX; i++)
+		if (model[i].live && model[i].client == client)
+			return i;
+	return MAX;
+}
+
+static uint32_t model_by_index(uint32_t exit, uint32_t index)
+{
+	for (uint32_t i = 0; i < MAX; i++)
+		for (uint32_t k = 0; model[i].live && model[i].exit == exit && k < model[i].count;
+		     k++)
+			if (model[i].index[k] == index)
+				return i;
+	return MAX;
+}
+
+static void model_learn(struct model *m, uint32_t index)
+{
+	for (uint32_t k = 0; k < m->count; k++)
+		if (m->index[k] == index)
+			return;
+	if (m->count == PLANE_INDICES)
+		memmove(m->index, m->index + 1, --m->count * sizeof(*m->index));
+	m->index[m->count++] = index;
+}
+
+static uint32_t handle_of(const struct session *s)
+{
+	return s ? s->state.handle : MAX;
+}
+
+static void compare(struct sessions *t)
+{
+	for (uint32_t i = 0; i < MAX; i++)
+		assert_int_equal(sessions_at(t, i) != NULL, model[i].live);
+	for (uint32_t c = 0; c < ADDRESSES; c++) {
+		struct net_addr a = address(c);
+
+		assert_int_equal(handle_of(sessions_by_client(t, &a)), model_by_client(c));
+	}
+	for (uint32_t e = 0; e < EXITS; e++)
+		for (uint32_t x = 0; x < INDICES; x++)
+			assert_int_equal(handle_of(sessions_by_index(t, e, x)),
+					 model_by_index(e, x));
+}
+
+static void step_install(struct sessions *t)
+{
+	uint32_t handle = rng(MAX + 1), client = rng(ADDRESSES);
+	struct plane_session s = {.handle = handle, .exit = rng(EXITS), .client = address(client)};
+	bool ok = handle < MAX && !model[handle].live && model_by_client(client) == MAX;
+	struct model *m = &model[handle];
+
+	s.client_indices.count = (uint8_t)rng(PLANE_INDICES + 1);
+	s.client_indices.next = s.client_indices.count % PLANE_INDICES;
+	for (unsigned i = 0; i < s.client_indices.count; i++)
+		s.client_indices.index[i] = rng(INDICES);
+	assert_int_equal(sessions_install(t, &s), ok);
+	if (!ok)
+		return;
+	*m = (struct model){true, s.exit, client, {0}, 0};
+	for (unsigned i = 0; i < s.client_indices.count; i++)
+		if (model_by_index(s.exit, s.client_indices.index[i]) == MAX)
+			model_learn(m, s.client_indices.index[i]);
+}
+
+static void step_retire(struct sessions *t)
+{
+	struct plane_session last;
+	uint32_t handle = rng(MAX + 1);
+	bool live = handle < MAX && model[handle].live;
+
+	assert_int_equal(sessions_retire(t, handle, &last), live);
+	if (!live)
+		return;
+	assert_int_equal(last.handle, handle);
+	assert_int_equal(last.exit, model[handle].exit);
+	assert_int_equal(last.client_indices.count, model[handle].count);
+	model[handle].live = false;
+}
+
+static void step_learn(struct sessions *t)
+{
+	uint32_t handle = rng(MAX), index = rng(INDICES), owner;
+
+	if (!model[handle].live)
+		return;
+	owner = model_by_index(model[handle].exit, index);
+	if (owner != MAX && owner != handle)
+		return;
+	sessions_learn_client(t, sessions_at(t, handle), index);
+	model_learn(&model[handle], index);
+}
+
+static void test_model(void **state)
+{
+	struct sessions *t = sessions_create(MAX);
+
+	(void)state;
+	assert_non_null(t);
+	for (int i = 0; i < STEPS; i++) {
+		uint32_t what = rng(10);
+
+		if (what < 2)
+			step_install(t);
+		else if (what < 3)
+			step_retire(t);
+		else
+			step_learn(t);
+		if (i % 16 == 0)
+			compare(t);
+	}
+	compare(t);
+	sessions_destroy(t);
+}
+
+/* A moved session keeps its indices in their order: the oldest still leaves first. */
+static void test_moved_order(void **state)
+{
+	struct sessions *t = sessions_create(2);
+	struct plane_session s = {.handle = 1, .exit = 7, .client = address(3)};
+
+	(void)state;
+	assert_non_null(t);
+	assert_true(sessions_install(t, &s));
+	for (uint32_t i = 1; i <= PLANE_INDICES + 2; i++)
+		sessions_learn_client(t, sessions_at(t, 1), i);
+	assert_true(sessions_retire(t, 1, &s));
+	assert_null(sessions_by_index(t, 7, 5));
+	assert_true(sessions_install(t, &s));
+	sessions_learn_client(t, sessions_at(t, 1), 100);
+	assert_null(sessions_by_index(t, 7, 3));
+	assert_non_null(sessions_by_index(t, 7, 4));
+	assert_non_null(sessions_by_index(t, 7, 100));
+	sessions_destroy(t);
+}
+
+static void test_limit_not_below_used(void **state)
+{
+	struct sessions *t = sessions_create(1);
+	struct plane_session s = {.client = address(0), .up = 70, .down = 60, .limit = 100};
+
+	(void)state;
+	assert_non_null(t);
+	assert_true(sessions_install(t, &s));
+	assert_int_equal(sessions_at(t, 0)->state.limit, 130);
+	sessions_destroy(t);
+}
+
+static void test_exit_indices(void **state)
+{
+	struct session s = {0};
+
+	(void)state;
+	assert_false(session_knows_exit(&s, 0));
+	for (uint32_t i = 1; i <= PLANE_INDICES; i++)
+		session_learn_exit(&s, i);
+	session_learn_exit(&s, 2); /* again: nothing leaves for it */
+	assert_true(session_knows_exit(&s, 1));
+	session_learn_exit(&s, 9);
+	assert_false(session_knows_exit(&s, 1));
+	assert_true(session_knows_exit(&s, 2));
+	assert_true(session_knows_exit(&s, 9));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_moved_order),
+		cmocka_unit_test(test_limit_not_below_used),
+		cmocka_unit_test(test_exit_indices),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
