@@ -143,13 +143,15 @@ bool sessions_install(struct sessions *t, const struct plane_session *state)
 	s->live = true;
 	if (s->state.limit < session_used(s))
 		s->state.limit = session_used(s);
-	s->state.client_indices = (struct plane_indices){0};
+	s->state.client_indices = s->state.exit_indices = (struct plane_indices){0};
 	for (unsigned i = 0; i < state->client_indices.count && i < PLANE_INDICES; i++) {
 		uint32_t index = indices_nth(&state->client_indices, i);
 
 		if (!sessions_by_index(t, state->exit, index))
 			sessions_learn_client(t, s, index);
 	}
+	for (unsigned i = 0; i < state->exit_indices.count && i < PLANE_INDICES; i++)
+		session_learn_exit(s, indices_nth(&state->exit_indices, i));
 	return true;
 }
 

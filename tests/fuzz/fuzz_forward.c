@@ -1,0 +1,200 @@
+/*
+ * Any datagrams in both directions, mixed with orders, against a worker's tables: the balance holds
+ * after each, no window is passed, and nothing goes but to a bound address or the session's exit.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/forward.h"
+#include "tests/lib/fakewg.c"
+
+enum {
+	SESSIONS = 6,
+	EXITS = 3,
+	ADDRESSES = 8,
+};
+
+struct input {
+	const uint8_t *data;
+	size_t left;
+};
+
+static struct forward f;
+static uint8_t mac1_keys[EXITS][KEY_LEN];
+static uint8_t buffer[2048];
+
+static void hold(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+static uint8_t next(struct input *in)
+{
+	if (!in->left)
+		return 0;
+	in->left--;
+	return *in->data++;
+}
+
+static struct net_addr client_address(uint8_t n)
+{
+	return (struct net_addr){{0x20, 1, n % ADDRESSES}, 1000};
+}
+
+static struct plane_exit exit_entry(uint8_t n)
+{
+	/* 10.0.0.1 among them: refused by its range. */
+	struct plane_exit e = {
+		.wg = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 9, 0, 0, 1}, (uint16_t)(n % 4)}};
+
+	if (n & 0x40)
+		e.wg.ip[12] = 10;
+	memcpy(e.mac1_key, mac1_keys[n % EXITS], KEY_LEN);
+	return e;
+}
+
+static void check_sessions(void)
+{
+	for (uint32_t i = 0; i < SESSIONS; i++) {
+		struct session *s = sessions_at(f.sessions, i);
+
+		if (!s)
+			continue;
+		hold(session_used(s) <= s->state.limit);
+		hold(sessions_by_client(f.sessions, &s->state.client) == s);
+		for (unsigned k = 0; k < s->state.client_indices.count; k++)
+			hold(sessions_by_index(f.sessions, s->state.exit,
+					       s->state.client_indices.index[k]) == s);
+	}
+}
+
+static void check_balance(void)
+{
+	for (int d = 0; d < DIRECTION_COUNT; d++) {
+		struct relay_tally sum = f.counters.out[d];
+
+		for (int r = 0; r < DROP_COUNT; r++) {
+			sum.packets += f.counters.drop[d][r].packets;
+			sum.bytes += f.counters.drop[d][r].bytes;
+		}
+		hold(sum.packets == f.counters.in[d].packets);
+		hold(sum.bytes == f.counters.in[d].bytes);
+	}
+}
+
+/* Raw bytes, or one made to pass the first checks, with few indices so that they meet. */
+static uint32_t make_datagram(struct input *in)
+{
+	uint8_t kind = next(in), a = next(in) % 8, b = next(in) % 8;
+
+	switch (kind % 4) {
+	case 0:
+		fakewg_transport(buffer, a, b);
+		return 16U * (2U + b);
+	case 1:
+		fakewg_initiation((void *)buffer, a, mac1_keys[b % EXITS]);
+		return sizeof(struct message_initiation);
+	case 2:
+		fakewg_response((void *)buffer, a, b);
+		return sizeof(struct message_response);
+	default: {
+		size_t len = (size_t)a << 8 | next(in);
+
+		for (size_t i = 0; i < len; i++)
+			buffer[i] = next(in);
+		return (uint32_t)len;
+	}
+	}
+}
+
+static void one_datagram(struct input *in)
+{
+	bool up = next(in) & 1, sent = next(in) % 4, passed;
+	uint8_t who = next(in);
+	uint32_t len = make_datagram(in);
+	/* Exactly len bytes: reading one more is seen. */
+	uint8_t *copy = malloc(len ? len : 1);
+	struct datagram d = {copy, len, false, up ? client_address(who) : exit_entry(who).wg};
+	struct passage p;
+
+	hold(copy != NULL);
+	memcpy(copy, buffer, len);
+	if (up && forward_is_control(&d)) {
+		free(copy);
+		return;
+	}
+	passed = up ? forward_up(&f, &d, &p) : forward_down(&f, &d, &p);
+	hold(memcmp(copy, buffer, len) == 0);
+	if (passed) {
+		const struct plane_session *s = &p.session->state;
+
+		hold(p.session->live && p.len == len);
+		hold(f.exits[s->exit].usable && p.to.ip[12] != 10);
+		hold(net_addr_eq(&p.to, up ? &f.exits[s->exit].exit.wg : &s->client));
+		hold(net_addr_eq(&d.from, up ? &s->client : &f.exits[s->exit].exit.wg));
+		forward_sent(&f, up ? DIRECTION_UP : DIRECTION_DOWN, &p, sent);
+	}
+	free(copy);
+}
+
+static void one_order(struct input *in)
+{
+	uint8_t what = next(in), n = next(in);
+	struct plane_session s = {.handle = n % (SESSIONS + 1)};
+	struct plane_exit e;
+	struct session *live;
+
+	switch (what % 4) {
+	case 0:
+		e = exit_entry(next(in));
+		forward_set_exit(&f, n % EXITS, &e);
+		break;
+	case 1:
+		(void)!sessions_retire(f.sessions, n % (SESSIONS + 1), &s);
+		s.client = client_address(next(in));
+		(void)!sessions_install(f.sessions, &s);
+		break;
+	case 2:
+		s.exit = next(in) % (EXITS + 1);
+		s.client = client_address(next(in));
+		s.limit = (uint64_t)next(in) << 6;
+		s.client_indices.count = next(in);
+		s.client_indices.next = next(in);
+		for (unsigned i = 0; i < PLANE_INDICES; i++)
+			s.client_indices.index[i] = next(in) % 8;
+		s.exit_indices = s.client_indices;
+		(void)!sessions_install(f.sessions, &s);
+		break;
+	default:
+		live = sessions_at(f.sessions, n % SESSIONS);
+		if (live)
+			live->state.limit = session_used(live) + next(in);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct ranges allow = {0};
+	struct input in = {data, size};
+
+	for (uint8_t i = 0; i < EXITS; i++)
+		wg_mac1_key(mac1_keys[i], (const uint8_t[KEY_LEN]){i});
+	hold(forward_init(&f, SESSIONS, EXITS, &allow) == 0);
+	for (uint8_t i = 0; i < EXITS; i++) {
+		struct plane_exit e = exit_entry((uint8_t)(i + 1));
+
+		forward_set_exit(&f, i, &e);
+	}
+	while (in.left) {
+		if (next(&in) % 4)
+			one_datagram(&in);
+		else
+			one_order(&in);
+		check_balance();
+		check_sessions();
+	}
+	forward_wipe(&f);
+	return 0;
+}
