@@ -11,6 +11,12 @@
 #include "proto/messages.h"
 #include "proto/ranges.h"
 
+/* Where things are when nothing else is said. */
+#define CONFIG_NODE_FILE     "/etc/culvert/culvert.conf"
+#define CONFIG_CLIENT_FILE   "/etc/culvert/client.conf"
+#define CONFIG_NODE_SOCKET   "/run/culvert/culvert.sock"
+#define CONFIG_CLIENT_SOCKET "/run/culvert/client.sock"
+
 enum {
 	CONFIG_PATH_MAX = 256,
 	CONFIG_EXITS_MAX = 64,

@@ -96,7 +96,7 @@ static const struct option node_options[] = {
 	{"Price", "TermsDays", OPTION_U32, AT(terms_days), 0, "30", 1, DAY_MAX, "days",
 	 "How long prices and descriptor are good for once signed; they are renewed in time."},
 
-	{"Api", "Socket", OPTION_PATH, AT(socket), 0, "/run/culvert/culvert.sock", 0, 0, NULL,
+	{"Api", "Socket", OPTION_PATH, AT(socket), 0, CONFIG_NODE_SOCKET, 0, 0, NULL,
 	 "Where the culvert command reaches the daemon."},
 	{"Log", "Level", OPTION_LEVEL, AT(log_level), 0, "info", 0, 0, NULL,
 	 "error, warn, info or debug."},
@@ -132,7 +132,7 @@ static const struct option client_options[] = {
 	{"Client", "MaxPrice", OPTION_U64, HERE(max_price), 0, "0", 0, PRICE_MAX, MICRO_PER_GIB,
 	 "Refuse a relay or an exit that asks more, each, in micro-credits; 0: no limit."},
 
-	{"Api", "Socket", OPTION_PATH, HERE(socket), 0, "/run/culvert/client.sock", 0, 0, NULL,
+	{"Api", "Socket", OPTION_PATH, HERE(socket), 0, CONFIG_CLIENT_SOCKET, 0, 0, NULL,
 	 "Where the culvert command reaches `culvert up`."},
 	{"Log", "Level", OPTION_LEVEL, HERE(log_level), 0, "info", 0, 0, NULL,
 	 "error, warn, info or debug."},

@@ -1,0 +1,101 @@
+#include "client/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/text.h"
+
+const struct command commands[] = {
+	{"init", verb_init,
+	 "--roles relay,exit --name NAME [--announce ADDR:PORT]... [--dir DIR]\n"
+	 "--client --relay FILE --exit FILE [--dir DIR]",
+	 "make keys and a commented configuration",
+	 "  --roles LIST          relay, exit, or relay,exit\n"
+	 "  --name NAME           what others call the node: a-z, 0-9 and -\n"
+	 "  --announce ADDR:PORT  where clients reach it; once for IPv4, once for IPv6\n"
+	 "  --client              make a client's files instead\n"
+	 "  --relay FILE          the relay's descriptor\n"
+	 "  --exit FILE           the exit's descriptor (of a node's relay role: its exit)\n"
+	 "  --data-dir DIR        where the books are kept\n"
+	 "  --dir DIR             where the files go; /etc/culvert\n"
+	 "Nothing is ever overwritten.\n"},
+	{"check", verb_check, "[FILE]", "check a configuration and the files it names",
+	 "FILE, or --config FILE, or "
+	 "/etc/culvert/culvert.conf. Nothing is changed.\n"},
+	{"up", verb_up, "[--config FILE]", "connect: run the client agent", ""},
+	{"down", verb_down, "[--config FILE]", "disconnect: end the client agent", ""},
+	{"status", verb_status, "[--exit-code]", "how the client, the node, or both are doing",
+	 "  --exit-code           exit 7 unless the client is connected\n"
+	 "Without --socket or --config both usual sockets are tried.\n"},
+	{"sessions", verb_sessions, "", "sessions with their bytes, windows and signatures", ""},
+	{"credits", verb_credits, "\ngrant PAYER AMOUNT [--expires DAYS] [--key HEX]",
+	 "what is earned, spent and left; grant credit to a payer",
+	 "  grant PAYER AMOUNT    let PAYER (44 characters) spend AMOUNT micro-credits here\n"
+	 "  --expires DAYS        the promise ends after so many days; else never\n"
+	 "  --key HEX             32 hex digits: the same key again grants nothing twice\n"},
+	{"receipts", verb_receipts,
+	 "list [--session HEX]\nshow SESSION\nverify FILE\n"
+	 "export [-o FILE] [--session HEX] [--database FILE]",
+	 "list, show, check offline, and export signed receipts",
+	 "  --session HEX         only of this session (32 hex digits)\n"
+	 "  -o, --output FILE     where the JSON Lines go; stdout\n"
+	 "  --database FILE       read a client's wallet, for when no agent runs\n"
+	 "verify needs no daemon, no database and no key; - reads stdin.\n"},
+	{"descriptor", verb_descriptor, "show [FILE]\nsign [--config FILE] [-o FILE] [--days N]",
+	 "show and check a node's descriptor, or sign one offline",
+	 "  show FILE             all fields, and whether they hold; without FILE the daemon's\n"
+	 "  sign                  from the configuration and its keys\n"
+	 "  -o, --output FILE     write it there instead of stdout\n"
+	 "  --days N              good for so many days; else TermsDays\n"},
+	{"version", verb_version, "", "print the version", ""},
+	{"help", verb_help, "[COMMAND]", "list the commands, or explain one", ""},
+	{NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct command *command_find(const char *name, const char **near)
+{
+	const char *names[32];
+	size_t n = 0;
+
+	for (const struct command *c = commands; c->name; c++) {
+		if (strcmp(c->name, name) == 0)
+			return c;
+		names[n++] = c->name;
+	}
+	*near = text_suggest(name, names, n);
+	return NULL;
+}
+
+void commands_print(void)
+{
+	puts("Usage: culvert [COMMAND] [OPTION]...\n");
+	for (const struct command *c = commands; c->name; c++)
+		printf("  %-12s%s\n", c->name, c->summary);
+	puts("\nEvery command takes:\n"
+	     "  -h, --help      explain it\n"
+	     "  --json          one JSON object with \"schema\": 1 and raw numbers\n"
+	     "  -q, --quiet     only errors\n"
+	     "  -v, --verbose   more\n"
+	     "  --config FILE   this configuration\n"
+	     "  --socket PATH   the daemon behind this socket\n\n"
+	     "Exit status: 0 ok, 1 failed, 2 usage, 3 daemon not running, 4 permission, 5 not "
+	     "found,\n6 timeout, 7 not connected (status --exit-code), 8 verification failed.");
+}
+
+void command_print(const struct command *c)
+{
+	const char *form = c->synopsis;
+
+	for (const char *lead = "Usage:";; lead = "      ") {
+		size_t n = strcspn(form, "\n");
+
+		printf("%s culvert %s%s%.*s\n", lead, c->name, n ? " " : "", (int)n, form);
+		if (!form[n])
+			break;
+		form += n + 1;
+	}
+	printf("\n%s\n", c->summary);
+	if (*c->details)
+		printf("\n%s", c->details);
+}
