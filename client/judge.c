@@ -1,0 +1,101 @@
+#include "client/judge.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static struct wallet_count judge_counted(const struct judge *j, const struct judge_session *s)
+{
+	struct wallet_count now;
+
+	if (!s->live)
+		return s->final;
+	j->count(j->arg, &now);
+	return (struct wallet_count){.up = now.up - s->base.up, .down = now.down - s->base.down};
+}
+
+void judge_end(struct judge *j)
+{
+	struct judge_session *s = &j->now;
+
+	if (!s->live)
+		return;
+	s->final = judge_counted(j, s);
+	s->live = false;
+	if (wallet_ended(j->wallet, s->id) < 0)
+		log_warnx("wallet: an ended session could not be marked so; receipts are not "
+			  "affected");
+	j->past[j->past_next] = *s;
+	j->past_next = (j->past_next + 1) % JUDGE_PAST;
+}
+
+void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN])
+{
+	judge_end(j);
+	memset(&j->now, 0, sizeof(j->now));
+	memcpy(j->now.id, session, SESSION_ID_LEN);
+	j->count(j->arg, &j->now.base);
+	j->now.live = true;
+}
+
+struct judge_session *judge_find(struct judge *j, const uint8_t session[static SESSION_ID_LEN])
+{
+	if (j->now.live && memcmp(j->now.id, session, SESSION_ID_LEN) == 0)
+		return &j->now;
+	for (size_t i = 0; i < JUDGE_PAST; i++)
+		if (memcmp(j->past[i].id, session, SESSION_ID_LEN) == 0 &&
+		    !crypto_is_zero(session, SESSION_ID_LEN))
+			return &j->past[i];
+	return NULL;
+}
+
+static enum judgement judge_sign(struct judge *j, struct judge_session *s,
+				 const struct receipt_offer *offer,
+				 uint8_t signature[static SIGNATURE_LEN])
+{
+	int err = wallet_cosign(j->wallet, offer, j->payer, signature);
+
+	if (err < 0) {
+		errno = -err;
+		log_warn("wallet: a receipt was not signed because it could not be stored");
+		return JUDGE_IGNORE;
+	}
+	s->seq = le64_get(offer->body.seq);
+	s->signed_ = s->claimed;
+	return JUDGE_SIGN;
+}
+
+enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
+			   uint8_t signature[static SIGNATURE_LEN])
+{
+	struct judge_session *s = judge_find(j, offer->body.session);
+	struct wallet_count count;
+	int err;
+
+	if (!s)
+		return JUDGE_IGNORE;
+	count = judge_counted(j, s);
+	err = wallet_judge(j->wallet, offer, &count);
+	if (err == 0 || err == -EAGAIN)
+		s->claimed = (struct wallet_count){.up = le64_get(offer->body.bytes_up),
+						   .down = le64_get(offer->body.bytes_down)};
+	if (err == 0)
+		return judge_sign(j, s, offer, signature);
+	if (err == -EAGAIN)
+		return JUDGE_WAIT;
+	return err == -EBADMSG ? JUDGE_REFUSE : JUDGE_IGNORE;
+}
+
+void judge_dispute(struct judge *j, const struct receipt_offer *offer, struct wallet_count *count)
+{
+	const struct judge_session *s = judge_find(j, offer->body.session);
+	int err;
+
+	*count = s ? judge_counted(j, s) : (struct wallet_count){0};
+	err = wallet_dispute(j->wallet, offer, count);
+	if (err < 0) {
+		errno = -err;
+		log_warn("wallet: the evidence of a refused receipt could not be stored");
+	}
+}

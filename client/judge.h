@@ -1,0 +1,54 @@
+/*
+ * What a client signs for one provider: knows which sessions with it are ours and how many bytes
+ * our own device counted in each, and lets the wallet judge every receipt against that. Main thread
+ * only.
+ */
+#ifndef CLIENT_JUDGE_H
+#define CLIENT_JUDGE_H
+
+#include "accounting/wallet.h"
+
+#define JUDGE_PAST 8 /* ended sessions whose last receipts may still come */
+
+struct judge_session {
+	uint8_t id[SESSION_ID_LEN];
+	bool live;                   /* its count still grows */
+	struct wallet_count base;    /* the device's counters when it began */
+	struct wallet_count final;   /* what it counted, once it ended */
+	struct wallet_count claimed; /* the newest receipt's totals, signed or not */
+	struct wallet_count signed_; /* the newest signed receipt's totals */
+	uint64_t seq;                /* the newest signed receipt's */
+};
+
+struct judge {
+	struct wallet *wallet;
+	const struct identity *payer;
+	void (*count)(void *arg, struct wallet_count *out); /* the device's counters now */
+	void *arg;
+	struct judge_session now;
+	struct judge_session past[JUDGE_PAST];
+	size_t past_next;
+};
+
+enum judgement {
+	JUDGE_SIGN,   /* stored and signed */
+	JUDGE_WAIT,   /* ahead of our count: packets in flight may explain it */
+	JUDGE_REFUSE, /* never to be signed */
+	JUDGE_IGNORE, /* no session of ours that we still have a count for, or our books failed */
+};
+
+/* A session begins: its base is taken now. The previous one ends if it has not yet. */
+void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN]);
+/* The live session ends: its count is final. Without one nothing happens. */
+void judge_end(struct judge *j);
+
+/* The session, live or one of the last ended ones; NULL if unknown. */
+struct judge_session *judge_find(struct judge *j, const uint8_t session[static SESSION_ID_LEN]);
+
+/* On JUDGE_SIGN signature is what to send. */
+enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
+			   uint8_t signature[static SIGNATURE_LEN]);
+/* Keeps the offer as evidence; count is set to what we counted. */
+void judge_dispute(struct judge *j, const struct receipt_offer *offer, struct wallet_count *count);
+
+#endif
