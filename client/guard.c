@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +13,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/spawn.h"
+#include "tunnel/device.h"
 #include "tunnel/route.h"
 
 #define PATH_ROOM  300
 #define STATE_ROOM 64
 #define HIGH_FD    100 /* out of the way of 3 and 4 */
-/* How long a device may take to go away: wireguard-go is told by a signal. */
-#define GONE_TRIES   40
-#define GONE_WAIT_US 50000
 
 struct guard {
 	int lock, alive; /* alive: the pipe whose end of file wakes the guard */
@@ -106,27 +102,6 @@ static bool state_read(int lock, struct guard_state *s)
 	return sscanf(line, "%15s %u %u", s->interface, &s->mark, &s->made) == 3 && s->made != 0;
 }
 
-static void remove_device(const char *interface)
-{
-	const char *const argv[] = {"ip", "link", "delete", "dev", interface, NULL};
-	char out[256], uapi[64];
-	int status;
-
-	if (if_nametoindex(interface) != 0) {
-		status = spawn_run(argv, NULL, out, sizeof(out));
-		if (status != 0)
-			log_debug("guard: ip link delete: status %d", status);
-	}
-	for (int i = 0; i < GONE_TRIES && if_nametoindex(interface) != 0; i++)
-		usleep(GONE_WAIT_US);
-	snprintf(uapi, sizeof(uapi), "/var/run/wireguard/%s.sock", interface);
-	if (if_nametoindex(interface) == 0)
-		unlink(uapi);
-	else
-		log_warnx("interface %s is still there; remove it with: ip link delete dev %s",
-			  interface, interface);
-}
-
 bool guard_clean(int lock, const char *socket)
 {
 	struct guard_state s, none = {.interface = "-"};
@@ -136,7 +111,7 @@ bool guard_clean(int lock, const char *socket)
 		if (s.made & GUARD_RULES)
 			route_clean(s.mark);
 		if (s.made & GUARD_DEVICE)
-			remove_device(s.interface);
+			tunnel_remove_stale(s.interface);
 		state_write(lock, &none);
 	}
 	unlink(socket);

@@ -48,6 +48,15 @@ uint16_t link_port(int fd)
 	return ntohs(own.sin6_port);
 }
 
+bool link_source(const struct link *l, struct net_addr *out)
+{
+	struct sockaddr_in6 own;
+	socklen_t len = sizeof(own);
+
+	return getsockname(l->fd, (struct sockaddr *)&own, &len) == 0 &&
+	       net_addr_from_sockaddr(out, (struct sockaddr *)&own, len);
+}
+
 static void link_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;

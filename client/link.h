@@ -24,6 +24,8 @@ typedef void (*link_input)(void *arg, const uint8_t *msg, size_t len);
 MUST_CHECK int link_open(struct link **out, struct event_base *base, const struct net_addr *to,
 			 uint32_t mark, link_input input, void *arg);
 void link_close(struct link *l); /* NULL is fine */
+/* The address of ours that the route to the relay uses; false if it cannot be told. */
+MUST_CHECK bool link_source(const struct link *l, struct net_addr *out);
 /* Loss is the network's: nothing is reported. */
 void link_send(struct link *l, const void *msg, size_t len);
 
