@@ -1,0 +1,127 @@
+/*
+ * The main thread's table of sessions and their payers. A handle is a slot below max_sessions, the
+ * same number the workers use; serial tells two sessions apart that had the same handle one after
+ * the other. Allocates at creation only. Main thread only.
+ */
+#ifndef RELAY_REGISTRY_H
+#define RELAY_REGISTRY_H
+
+#include "base/addr.h"
+#include "base/table.h"
+#include "control/server.h"
+#include "proto/receipt.h"
+#include "relay/plane.h"
+#include "relay/share.h"
+
+enum session_phase {
+	PHASE_FREE,
+	PHASE_OPENING, /* the ledger has not answered yet */
+	PHASE_LIVE,
+	PHASE_ENDING, /* waits for its worker and the ledger */
+	PHASE_ENDED,  /* counters final; lingers for the signature on its last receipt */
+};
+
+/* Where the data path is. */
+enum bind_place {
+	BIND_NOWHERE,
+	BIND_INSTALLING,
+	BIND_BOUND,
+	BIND_RETIRING,
+};
+
+struct bind_point {
+	struct net_addr addr;
+	unsigned worker;
+	uint64_t counter;
+};
+
+struct session_bind {
+	uint8_t key[KEY_LEN];
+	uint64_t counter; /* of the newest ANSWER accepted: only higher ones move anything */
+	enum bind_place place;
+	struct bind_point at;   /* unless nowhere */
+	struct bind_point wish; /* done once the move in flight is over, if wanted */
+	bool wanted;
+	bool ever; /* was bound before: a new address is a move */
+	uint32_t moves;
+};
+
+/* Somebody who asked and will be answered later. */
+struct asker {
+	struct control_caller caller;
+	uint32_t id;
+	bool waiting;
+};
+
+/* Its receipts. Totals are bytes up and down together. */
+struct session_bill {
+	struct receipt_offer offer; /* outstanding, if has_offer */
+	bool has_offer, issuing, cosigning;
+	bool refused;           /* the ledger issues no more: disputed or frozen */
+	uint64_t issued;        /* total of the newest receipt */
+	uint64_t issued_ms;     /* when */
+	uint64_t signed_seq;    /* newest co-signed */
+	uint64_t signed_window; /* what WINDOW said then, for a repeated COSIGN */
+	struct asker cosigner;
+	/* A receipt of an earlier, ended session of this payer, shown to this owner. */
+	struct receipt_offer debt;
+	bool has_debt;
+};
+
+struct relay_session {
+	enum session_phase phase;
+	uint32_t handle, serial;
+	uint32_t payer, exit; /* slots */
+	uint8_t id[SESSION_ID_LEN];
+	uint8_t owner[KEY_LEN];
+	uint8_t statement[KEY_LEN]; /* hash of the open statement: the same OPEN is the same session
+				     */
+	uint64_t expires;           /* of its terms, seconds since 1970 */
+	uint64_t born_ms, active_ms, ended_ms;
+	uint64_t up, down, packets_up, packets_down; /* as last heard */
+	struct plane_indices client_indices, exit_indices;
+	struct share_member share;
+	struct session_bind bind;
+	struct session_bill bill;
+	struct asker opener, closer;
+	uint32_t close_reason;
+	uint32_t calls; /* final words the ledger still owes */
+};
+
+struct relay_payer {
+	uint8_t id[KEY_LEN];
+	uint32_t sessions; /* slots that name it; 0: free */
+	struct share_group group;
+	uint64_t credit, debt;
+	uint64_t asked_ms; /* last time the ledger was asked how it stands */
+};
+
+struct registry;
+
+struct registry *registry_create(uint32_t max_sessions);
+void registry_destroy(struct registry *g);
+
+/*
+ * A slot in PHASE_OPENING with a fresh random id and bind key, known by id and statement, counted
+ * for its payer; NULL if the table is full.
+ */
+struct relay_session *registry_add(struct registry *g, const uint8_t payer[static KEY_LEN],
+				   const uint8_t statement[static KEY_LEN]);
+/* Forgets it; its slot and, with the last session, its payer's are free again. */
+void registry_remove(struct registry *g, struct relay_session *s);
+
+/* NULL if there is none. */
+struct relay_session *registry_by_id(struct registry *g, const uint8_t id[static SESSION_ID_LEN]);
+struct relay_session *registry_by_statement(struct registry *g,
+					    const uint8_t statement[static KEY_LEN]);
+struct relay_session *registry_by_handle(struct registry *g, uint32_t handle);
+/* The next used slot after s (NULL: the first); NULL at the end. s may be removed after asking. */
+struct relay_session *registry_next(struct registry *g, const struct relay_session *s);
+/* The one that has been in PHASE_ENDED longest, or NULL. */
+struct relay_session *registry_oldest_ended(struct registry *g);
+
+struct relay_payer *registry_payer(struct registry *g, const struct relay_session *s);
+struct relay_payer *registry_payer_by_id(struct registry *g, const uint8_t id[static KEY_LEN]);
+uint32_t registry_count(const struct registry *g);
+
+#endif
