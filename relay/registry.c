@@ -113,6 +113,7 @@ void registry_remove(struct registry *g, struct relay_session *s)
 		g->free_payer[g->free_payers++] = s->payer;
 	}
 	crypto_wipe(s, sizeof(*s));
+	s->handle = handle; /* whoever walks the table finds on from here */
 	g->free_session[g->free_sessions++] = handle;
 }
 

@@ -85,6 +85,7 @@ struct relay_session {
 	struct session_bill bill;
 	struct asker opener, closer;
 	uint32_t close_reason;
+	bool told;      /* CLOSED went out */
 	uint32_t calls; /* final words the ledger still owes */
 };
 
@@ -115,7 +116,7 @@ struct relay_session *registry_by_id(struct registry *g, const uint8_t id[static
 struct relay_session *registry_by_statement(struct registry *g,
 					    const uint8_t statement[static KEY_LEN]);
 struct relay_session *registry_by_handle(struct registry *g, uint32_t handle);
-/* The next used slot after s (NULL: the first); NULL at the end. s may be removed after asking. */
+/* The next used slot after s (NULL: the first); NULL at the end. s may have been removed. */
 struct relay_session *registry_next(struct registry *g, const struct relay_session *s);
 /* The one that has been in PHASE_ENDED longest, or NULL. */
 struct relay_session *registry_oldest_ended(struct registry *g);

@@ -30,7 +30,14 @@ void relay_set_control(struct relay *r, struct control_server *control);
 /* Retires every session, issues and stores what can be, calls done when the ledger has the last
  * word. */
 void relay_stop(struct relay *r, void (*done)(void *arg), void *arg);
+/* The ledger is not dispatched any more by then: answers outstanding are forgotten. NULL is fine.
+ */
 void relay_destroy(struct relay *r);
+
+/* A renewed descriptor: OPEN asks for its terms from now on. */
+void relay_set_self(struct relay *r, const struct descriptor *self);
+/* A payer was given credit: its windows are looked at again. */
+void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN]);
 
 /*
  * The exits this relay forwards to, whole and anew at each load. Refused ones (special address, own
@@ -73,8 +80,10 @@ struct relay_status {
 	struct relay_counters counters;
 	uint64_t binds, bad_binds, replayed_binds, moves;
 	uint64_t receipts_issued, receipts_signed, disputes;
+	uint64_t passed_up, passed_down, pass_dropped; /* control datagrams to and from exits */
 };
 void relay_status(struct relay *r, struct relay_status *out);
 uint16_t relay_port(const struct relay *r);
+unsigned relay_workers(const struct relay *r);
 
 #endif

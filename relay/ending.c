@@ -1,0 +1,131 @@
+/*
+ * The end of a session, in two steps. ENDING: it may still be on a worker, or on its way to or from
+ * one, and only the worker's last word makes its counters final. ENDED: nothing carries bytes any
+ * more; the ledger is told the counters, the client is told CLOSED and shown the last receipt, and
+ * the session lingers until that is signed or LINGER_MS is over. Who may still hold it then: calls
+ * to the ledger, by handle and serial, which find nothing once it is gone.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "relay/core.h"
+
+enum {
+	LINGER_MS = 60000
+};
+
+static void tell_closed(struct relay *r, struct relay_session *s)
+{
+	struct body_close body = {
+		.bytes_up = le64_of(s->up),
+		.bytes_down = le64_of(s->down),
+		.reason = le32_of(s->close_reason),
+	};
+
+	memcpy(body.session, s->id, SESSION_ID_LEN);
+	if (s->closer.waiting)
+		answer(r, &s->closer, VERB_CLOSED, &body, sizeof(body));
+	else if (!s->told)
+		control_server_push(r->control, s->owner, VERB_CLOSED, &body, sizeof(body));
+	s->closer.waiting = false;
+	s->told = true;
+}
+
+static void remember_closer(struct relay_session *s, const struct asker *a)
+{
+	if (!a)
+		return;
+	s->closer = *a;
+	s->closer.waiting = true;
+}
+
+void ending_begin(struct relay *r, struct relay_session *s, enum close_reason reason,
+		  const struct asker *a)
+{
+	switch (s->phase) {
+	case PHASE_FREE:
+	case PHASE_OPENING: /* open.c sees that the relay stops when the ledger answers */
+		return;
+	case PHASE_LIVE:
+		s->close_reason = reason;
+		s->phase = PHASE_ENDING;
+		remember_closer(s, a);
+		if (rebind_unbind(r, s))
+			ending_off_worker(r, s);
+		return;
+	case PHASE_ENDING:
+		remember_closer(s, a);
+		return;
+	case PHASE_ENDED:
+		remember_closer(s, a);
+		ending_check(r, s);
+		return;
+	}
+}
+
+static void ledger_closed(void *arg, int err)
+{
+	struct relay_call *call = arg;
+	struct relay *r = call->relay;
+	struct relay_session *s = call_session(call);
+
+	(void)err; /* what the ledger could not store it says itself; here the session is over */
+	call_end(call);
+	if (s)
+		billing_ask(r, registry_payer(r->registry, s), s);
+}
+
+void ending_off_worker(struct relay *r, struct relay_session *s)
+{
+	s->phase = PHASE_ENDED;
+	s->ended_ms = clock_ms();
+	share_end(&s->share);
+	billing_share(r, registry_payer(r->registry, s));
+	pass_forget(r->pass, s->handle);
+	s->calls++;
+	billing_final(r, s);
+	ledger_close(r->ledger, s->id, s->up, s->down, ledger_closed, call_begin(r, s, NULL));
+	ending_check(r, s);
+}
+
+void ending_check(struct relay *r, struct relay_session *s)
+{
+	bool settled = s->bill.refused || s->share.signed_total == session_total(s);
+
+	/* The last receipt goes out before CLOSED, so that a client that leaves has seen it. */
+	if (s->phase != PHASE_ENDED || s->bill.issuing)
+		return;
+	if (!s->told || s->closer.waiting)
+		tell_closed(r, s);
+	if (settled && s->calls == 0 && !s->bill.cosigning)
+		ending_forget(r, s);
+}
+
+void ending_forget(struct relay *r, struct relay_session *s)
+{
+	billing_drop_debt(r, s);
+	r->exits.slot[s->exit].sessions--;
+	registry_remove(r->registry, s);
+	if (r->stopping && registry_count(r->registry) == 0)
+		event_active(r->stop_event, EV_TIMEOUT, 0);
+}
+
+void ending_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)
+{
+	switch (s->phase) {
+	case PHASE_LIVE:
+		if (now_ms - s->active_ms >= r->config.idle_ms)
+			ending_begin(r, s, CLOSE_IDLE, NULL);
+		else if (clock_wall() >= s->expires)
+			ending_begin(r, s, CLOSE_EXPIRED, NULL);
+		return;
+	case PHASE_ENDED:
+		if (now_ms - s->ended_ms >= LINGER_MS && s->calls == 0)
+			ending_forget(r, s);
+		return;
+	case PHASE_FREE:
+	case PHASE_OPENING:
+	case PHASE_ENDING:
+		return;
+	}
+}

@@ -1,0 +1,165 @@
+/* OPEN: from a payer's signed statement to a session that may carry its first byte. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "relay/core.h"
+
+static void statement_of(struct open_statement *out, const struct relay *r,
+			 const struct control_caller *caller, const struct body_open *open)
+{
+	memcpy(out->domain, DOMAIN_OPEN, DOMAIN_LEN);
+	out->network = le64_of(r->config.network);
+	memcpy(out->provider, r->self.body.node, KEY_LEN);
+	memcpy(out->client_control, caller->client, KEY_LEN);
+	memcpy(out->subject, open->exit, KEY_LEN);
+	memcpy(out->terms, open->terms, KEY_LEN);
+	memcpy(out->payer, open->payer, KEY_LEN);
+	memcpy(out->nonce, open->nonce, NONCE_LEN);
+}
+
+static void grant(struct relay *r, const struct asker *to, const struct relay_session *s)
+{
+	struct relay_payer *payer = registry_payer(r->registry, s);
+	struct body_granted body = {
+		.window = le64_of(s->bind.ever ? s->share.limit - s->share.signed_total
+					       : share_prospect(&payer->group)),
+		.credit = le64_of(payer->credit),
+	};
+
+	memcpy(body.session, s->id, SESSION_ID_LEN);
+	memcpy(body.bind_key, s->bind.key, KEY_LEN);
+	answer(r, to, VERB_GRANTED, &body, sizeof(body));
+	crypto_wipe(&body, sizeof(body));
+}
+
+/* The ledger's word on a session it has not been told the end of, though nothing was carried. */
+static void closed(void *arg, int err)
+{
+	(void)err;
+	call_end(arg);
+}
+
+static void opened(void *arg, int err, const struct ledger_payer *now)
+{
+	struct relay_call *call = arg;
+	struct relay *r = call->relay;
+	struct relay_session *s = call_session(call);
+	struct relay_payer *payer;
+	struct asker opener;
+
+	call_end(call);
+	if (!s)
+		return;
+	opener = s->opener;
+	s->opener.waiting = false;
+	if (err) {
+		refuse(r, &opener, refusal_of(err));
+		ending_forget(r, s);
+		return;
+	}
+	payer = registry_payer(r->registry, s);
+	billing_stands(r, payer, now);
+	if (r->stopping || (now->window == 0 && now->debt == 0 && payer->sessions == 1)) {
+		refuse(r, &opener, r->stopping ? REFUSED_BUSY : REFUSED_CREDIT);
+		ledger_close(r->ledger, s->id, 0, 0, closed, call_begin(r, NULL, NULL));
+		ending_forget(r, s);
+		return;
+	}
+	s->phase = PHASE_LIVE;
+	s->active_ms = clock_ms();
+	grant(r, &opener, s);
+	if (now->debt > 0)
+		billing_debt(r, s);
+}
+
+/* The same OPEN again: the same answer, now or when the ledger has spoken. */
+static void again(struct relay *r, struct relay_session *s, const struct asker *a)
+{
+	switch (s->phase) {
+	case PHASE_OPENING:
+		s->opener = *a;
+		return;
+	case PHASE_LIVE:
+		s->opener = *a;
+		grant(r, a, s);
+		return;
+	case PHASE_ENDING:
+	case PHASE_ENDED:
+	case PHASE_FREE:
+		refuse(r, a, REFUSED_UNKNOWN_SESSION);
+		return;
+	}
+}
+
+static enum refusal judge(struct relay *r, const struct open_statement *statement,
+			  const struct body_open *open, uint32_t *exit)
+{
+	uint64_t now_s = clock_wall();
+	const struct relay_payer *payer;
+
+	if (!identity_verify(open->signature, statement, sizeof(*statement), open->payer))
+		return REFUSED_SIGNATURE;
+	if (memcmp(open->terms, r->terms, KEY_LEN) != 0 ||
+	    le64_get(r->self.body.relay_terms.body.expires) <= now_s)
+		return REFUSED_TERMS;
+	*exit = exits_find(&r->exits, open->exit, now_s);
+	if (*exit == EXIT_NONE)
+		return exits_was_refused(&r->exits, open->exit) ? REFUSED_EXIT_ADDRESS
+								: REFUSED_UNKNOWN_EXIT;
+	if (r->stopping)
+		return REFUSED_BUSY;
+	payer = registry_payer_by_id(r->registry, open->payer);
+	if (payer && payer->sessions >= r->config.sessions_per_payer)
+		return REFUSED_FULL;
+	return 0;
+}
+
+/* A session that only waits for a last signature gives way: the ledger remembers what it owes. */
+static struct relay_session *add(struct relay *r, const uint8_t *payer, const uint8_t *statement)
+{
+	struct relay_session *s = registry_add(r->registry, payer, statement), *oldest;
+
+	if (s)
+		return s;
+	oldest = registry_oldest_ended(r->registry);
+	if (!oldest)
+		return NULL;
+	ending_forget(r, oldest);
+	return registry_add(r->registry, payer, statement);
+}
+
+void open_handle(struct relay *r, const struct asker *a, const struct body_open *open)
+{
+	struct open_statement statement;
+	uint8_t hash[KEY_LEN];
+	struct relay_session *s;
+	enum refusal why;
+	uint32_t exit;
+
+	statement_of(&statement, r, &a->caller, open);
+	hash256(hash, &statement, sizeof(statement));
+	s = registry_by_statement(r->registry, hash);
+	if (s) {
+		again(r, s, a);
+		return;
+	}
+	why = judge(r, &statement, open, &exit);
+	if (why) {
+		refuse(r, a, why);
+		return;
+	}
+	s = add(r, open->payer, hash);
+	if (!s) {
+		refuse(r, a, REFUSED_FULL);
+		return;
+	}
+	s->exit = exit;
+	r->exits.slot[exit].sessions++;
+	memcpy(s->owner, a->caller.client, KEY_LEN);
+	s->opener = *a;
+	s->opener.waiting = true;
+	s->expires = le64_get(r->self.body.relay_terms.body.expires);
+	s->born_ms = s->active_ms = clock_ms();
+	ledger_open(r->ledger, ROLE_RELAY, s->id, open->payer, opened, call_begin(r, s, NULL));
+}
