@@ -82,10 +82,10 @@ static void asked(void *arg, int err, const struct ledger_payer *now)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
-	struct relay_session *s = call_session(call);
+	struct relay_session *s = relay_call_session(call);
 	struct relay_payer *payer = registry_payer_by_id(r->registry, call->id);
 
-	call_end(call);
+	relay_call_end(call);
 	if (s && s->phase == PHASE_ENDED) {
 		s->calls--;
 		if (!err)
@@ -99,7 +99,7 @@ static void asked(void *arg, int err, const struct ledger_payer *now)
 
 void billing_ask(struct relay *r, struct relay_payer *payer, struct relay_session *s)
 {
-	struct relay_call *call = call_begin(r, s, NULL);
+	struct relay_call *call = relay_call_begin(r, s, NULL);
 
 	memcpy(call->id, payer->id, KEY_LEN);
 	payer->asked_ms = clock_ms();
@@ -128,9 +128,9 @@ static void issued(void *arg, int err, const struct receipt_offer *offer)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
-	struct relay_session *s = call_session(call);
+	struct relay_session *s = relay_call_session(call);
 
-	call_end(call);
+	relay_call_end(call);
 	if (!s)
 		return;
 	s->bill.issuing = false;
@@ -157,7 +157,7 @@ static bool may_issue(const struct relay_session *s)
 static void issue(struct relay *r, struct relay_session *s)
 {
 	s->bill.issuing = true;
-	ledger_issue(r->ledger, s->id, s->up, s->down, issued, call_begin(r, s, NULL));
+	ledger_issue(r->ledger, s->id, s->up, s->down, issued, relay_call_begin(r, s, NULL));
 }
 
 void billing_consider(struct relay *r, struct relay_session *s)
@@ -201,7 +201,7 @@ static void tell_window(struct relay *r, const struct asker *to, const uint8_t *
 	};
 
 	memcpy(body.session, id, SESSION_ID_LEN);
-	answer(r, to, VERB_WINDOW, &body, sizeof(body));
+	relay_answer(r, to, VERB_WINDOW, &body, sizeof(body));
 }
 
 void billing_drop_debt(struct relay *r, struct relay_session *s)
@@ -238,17 +238,17 @@ static void cosigned(void *arg, int err, const struct ledger_payer *now)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
-	struct relay_session *s = call_session(call);
+	struct relay_session *s = relay_call_session(call);
 	struct asker asker;
 
-	call_end(call);
+	relay_call_end(call);
 	if (!s)
 		return;
 	asker = s->bill.cosigner;
 	s->bill.cosigning = false;
 	s->bill.cosigner.waiting = false;
 	if (err) {
-		refuse(r, &asker, err == -EBADMSG ? REFUSED_SIGNATURE : refusal_of(err));
+		relay_refuse(r, &asker, err == -EBADMSG ? REFUSED_SIGNATURE : relay_refusal(err));
 		return;
 	}
 	took_signature(r, s, now);
@@ -266,15 +266,15 @@ static void debt_signed(void *arg, int err, const struct ledger_payer *now)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
-	struct relay_session *s = call_session(call);
+	struct relay_session *s = relay_call_session(call);
 	struct asker asker = call->asker;
 	uint8_t id[SESSION_ID_LEN];
 	uint64_t seq = call->seq;
 
 	memcpy(id, call->id, SESSION_ID_LEN);
-	call_end(call);
+	relay_call_end(call);
 	if (err) {
-		refuse(r, &asker, err == -EBADMSG ? REFUSED_SIGNATURE : refusal_of(err));
+		relay_refuse(r, &asker, err == -EBADMSG ? REFUSED_SIGNATURE : relay_refusal(err));
 		return;
 	}
 	r->count.receipts_signed++;
@@ -291,7 +291,7 @@ static void debt_signed(void *arg, int err, const struct ledger_payer *now)
 static void cosign_debt(struct relay *r, struct relay_session *s, const struct asker *a,
 			const struct body_cosign *cosign)
 {
-	struct relay_call *call = call_begin(r, s, a);
+	struct relay_call *call = relay_call_begin(r, s, a);
 
 	memcpy(call->id, cosign->session, SESSION_ID_LEN);
 	call->seq = le64_get(cosign->seq);
@@ -315,14 +315,15 @@ void billing_cosign(struct relay *r, struct relay_session *s, const struct asker
 		return;
 	}
 	if (!s->bill.has_offer || seq != le64_get(s->bill.offer.body.seq)) {
-		refuse(r, a, REFUSED_SIGNATURE);
+		relay_refuse(r, a, REFUSED_SIGNATURE);
 		return;
 	}
 	s->bill.cosigner = *a;
 	if (s->bill.cosigning)
 		return;
 	s->bill.cosigning = true;
-	ledger_cosign(r->ledger, s->id, seq, cosign->signature, cosigned, call_begin(r, s, NULL));
+	ledger_cosign(r->ledger, s->id, seq, cosign->signature, cosigned,
+		      relay_call_begin(r, s, NULL));
 }
 
 /* ---- debts of earlier sessions ---- */
@@ -331,9 +332,9 @@ static void unpaid(void *arg, int err, const struct receipt_offer *offer)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
-	struct relay_session *s = call_session(call), *own;
+	struct relay_session *s = relay_call_session(call), *own;
 
-	call_end(call);
+	relay_call_end(call);
 	if (err || !s)
 		return;
 	own = registry_by_id(r->registry, offer->body.session);
@@ -349,7 +350,7 @@ static void unpaid(void *arg, int err, const struct receipt_offer *offer)
 void billing_debt(struct relay *r, struct relay_session *s)
 {
 	ledger_unpaid(r->ledger, registry_payer(r->registry, s)->id, unpaid,
-		      call_begin(r, s, NULL));
+		      relay_call_begin(r, s, NULL));
 }
 
 struct relay_session *billing_debt_holder(struct relay *r, const uint8_t *owner, const uint8_t *id)
@@ -367,7 +368,7 @@ struct relay_session *billing_debt_holder(struct relay *r, const uint8_t *owner,
 static void disputed(void *arg, int err)
 {
 	(void)err; /* the session ends either way, and the ledger said why in its log */
-	call_end(arg);
+	relay_call_end(arg);
 }
 
 void billing_dispute(struct relay *r, struct relay_session *s, const struct asker *a,
@@ -382,13 +383,13 @@ void billing_dispute(struct relay *r, struct relay_session *s, const struct aske
 	}
 	if ((own && (!s->bill.has_offer || s->bill.cosigning)) ||
 	    le64_get(dispute->seq) != le64_get(offer->body.seq)) {
-		refuse(r, a, REFUSED_SIGNATURE);
+		relay_refuse(r, a, REFUSED_SIGNATURE);
 		return;
 	}
 	r->count.disputes++;
 	ledger_dispute(r->ledger, dispute->session, le64_get(dispute->seq),
 		       le64_get(dispute->bytes_up), le64_get(dispute->bytes_down), disputed,
-		       call_begin(r, NULL, NULL));
+		       relay_call_begin(r, NULL, NULL));
 	if (own) {
 		s->bill.has_offer = false;
 		s->bill.refused = true;
@@ -398,7 +399,7 @@ void billing_dispute(struct relay *r, struct relay_session *s, const struct aske
 
 		billing_drop_debt(r, s);
 		memcpy(closed.session, dispute->session, SESSION_ID_LEN);
-		answer(r, a, VERB_CLOSED, &closed, sizeof(closed));
+		relay_answer(r, a, VERB_CLOSED, &closed, sizeof(closed));
 	}
 }
 

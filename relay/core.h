@@ -52,14 +52,15 @@ struct relay {
 /* ---- relay.c ---- */
 /* A call about s (may be NULL), asked by a (may be NULL); and its end, which gives back its session
  * if that still is. */
-struct relay_call *call_begin(struct relay *r, const struct relay_session *s,
-			      const struct asker *a);
-struct relay_session *call_session(const struct relay_call *c);
-void call_end(struct relay_call *c);
+struct relay_call *relay_call_begin(struct relay *r, const struct relay_session *s,
+				    const struct asker *a);
+struct relay_session *relay_call_session(const struct relay_call *c);
+void relay_call_end(struct relay_call *c);
 
-void answer(struct relay *r, const struct asker *to, uint8_t verb, const void *body, size_t len);
-void refuse(struct relay *r, const struct asker *to, enum refusal code);
-uint32_t refusal_of(int err);
+void relay_answer(struct relay *r, const struct asker *to, uint8_t verb, const void *body,
+		  size_t len);
+void relay_refuse(struct relay *r, const struct asker *to, enum refusal code);
+uint32_t relay_refusal(int err);
 static inline uint64_t session_total(const struct relay_session *s)
 {
 	return s->up + s->down;

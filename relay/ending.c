@@ -24,7 +24,7 @@ static void tell_closed(struct relay *r, struct relay_session *s)
 
 	memcpy(body.session, s->id, SESSION_ID_LEN);
 	if (s->closer.waiting)
-		answer(r, &s->closer, VERB_CLOSED, &body, sizeof(body));
+		relay_answer(r, &s->closer, VERB_CLOSED, &body, sizeof(body));
 	else if (!s->told)
 		control_server_push(r->control, s->owner, VERB_CLOSED, &body, sizeof(body));
 	s->closer.waiting = false;
@@ -67,10 +67,10 @@ static void ledger_closed(void *arg, int err)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
-	struct relay_session *s = call_session(call);
+	struct relay_session *s = relay_call_session(call);
 
 	(void)err; /* what the ledger could not store it says itself; here the session is over */
-	call_end(call);
+	relay_call_end(call);
 	if (s)
 		billing_ask(r, registry_payer(r->registry, s), s);
 }
@@ -84,7 +84,7 @@ void ending_off_worker(struct relay *r, struct relay_session *s)
 	pass_forget(r->pass, s->handle);
 	s->calls++;
 	billing_final(r, s);
-	ledger_close(r->ledger, s->id, s->up, s->down, ledger_closed, call_begin(r, s, NULL));
+	ledger_close(r->ledger, s->id, s->up, s->down, ledger_closed, relay_call_begin(r, s, NULL));
 	ending_check(r, s);
 }
 

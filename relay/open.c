@@ -29,7 +29,7 @@ static void grant(struct relay *r, const struct asker *to, const struct relay_se
 
 	memcpy(body.session, s->id, SESSION_ID_LEN);
 	memcpy(body.bind_key, s->bind.key, KEY_LEN);
-	answer(r, to, VERB_GRANTED, &body, sizeof(body));
+	relay_answer(r, to, VERB_GRANTED, &body, sizeof(body));
 	crypto_wipe(&body, sizeof(body));
 }
 
@@ -37,32 +37,32 @@ static void grant(struct relay *r, const struct asker *to, const struct relay_se
 static void closed(void *arg, int err)
 {
 	(void)err;
-	call_end(arg);
+	relay_call_end(arg);
 }
 
 static void opened(void *arg, int err, const struct ledger_payer *now)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
-	struct relay_session *s = call_session(call);
+	struct relay_session *s = relay_call_session(call);
 	struct relay_payer *payer;
 	struct asker opener;
 
-	call_end(call);
+	relay_call_end(call);
 	if (!s)
 		return;
 	opener = s->opener;
 	s->opener.waiting = false;
 	if (err) {
-		refuse(r, &opener, refusal_of(err));
+		relay_refuse(r, &opener, relay_refusal(err));
 		ending_forget(r, s);
 		return;
 	}
 	payer = registry_payer(r->registry, s);
 	billing_stands(r, payer, now);
 	if (r->stopping || (now->window == 0 && now->debt == 0 && payer->sessions == 1)) {
-		refuse(r, &opener, r->stopping ? REFUSED_BUSY : REFUSED_CREDIT);
-		ledger_close(r->ledger, s->id, 0, 0, closed, call_begin(r, NULL, NULL));
+		relay_refuse(r, &opener, r->stopping ? REFUSED_BUSY : REFUSED_CREDIT);
+		ledger_close(r->ledger, s->id, 0, 0, closed, relay_call_begin(r, NULL, NULL));
 		ending_forget(r, s);
 		return;
 	}
@@ -87,7 +87,7 @@ static void again(struct relay *r, struct relay_session *s, const struct asker *
 	case PHASE_ENDING:
 	case PHASE_ENDED:
 	case PHASE_FREE:
-		refuse(r, a, REFUSED_UNKNOWN_SESSION);
+		relay_refuse(r, a, REFUSED_UNKNOWN_SESSION);
 		return;
 	}
 }
@@ -146,12 +146,12 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 	}
 	why = judge(r, &statement, open, &exit);
 	if (why) {
-		refuse(r, a, why);
+		relay_refuse(r, a, why);
 		return;
 	}
 	s = add(r, open->payer, hash);
 	if (!s) {
-		refuse(r, a, REFUSED_FULL);
+		relay_refuse(r, a, REFUSED_FULL);
 		return;
 	}
 	s->exit = exit;
@@ -161,5 +161,6 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 	s->opener.waiting = true;
 	s->expires = le64_get(r->self.body.relay_terms.body.expires);
 	s->born_ms = s->active_ms = clock_ms();
-	ledger_open(r->ledger, ROLE_RELAY, s->id, open->payer, opened, call_begin(r, s, NULL));
+	ledger_open(r->ledger, ROLE_RELAY, s->id, open->payer, opened,
+		    relay_call_begin(r, s, NULL));
 }

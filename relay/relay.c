@@ -15,7 +15,8 @@ enum {
 
 /* ---- questions to the ledger ---- */
 
-struct relay_call *call_begin(struct relay *r, const struct relay_session *s, const struct asker *a)
+struct relay_call *relay_call_begin(struct relay *r, const struct relay_session *s,
+				    const struct asker *a)
 {
 	struct relay_call *c = xcalloc(1, sizeof(*c));
 
@@ -31,14 +32,14 @@ struct relay_call *call_begin(struct relay *r, const struct relay_session *s, co
 	return c;
 }
 
-struct relay_session *call_session(const struct relay_call *c)
+struct relay_session *relay_call_session(const struct relay_call *c)
 {
 	struct relay_session *s = registry_by_handle(c->relay->registry, c->handle);
 
 	return s && s->serial == c->serial ? s : NULL;
 }
 
-void call_end(struct relay_call *c)
+void relay_call_end(struct relay_call *c)
 {
 	if (c->prev)
 		c->prev->next = c->next;
@@ -49,21 +50,22 @@ void call_end(struct relay_call *c)
 	free(c);
 }
 
-uint32_t refusal_of(int err)
+uint32_t relay_refusal(int err)
 {
 	return err == -EACCES ? REFUSED_FROZEN : REFUSED_BUSY;
 }
 
-void answer(struct relay *r, const struct asker *to, uint8_t verb, const void *body, size_t len)
+void relay_answer(struct relay *r, const struct asker *to, uint8_t verb, const void *body,
+		  size_t len)
 {
 	control_server_reply(r->control, &to->caller, verb, to->id, body, len);
 }
 
-void refuse(struct relay *r, const struct asker *to, enum refusal code)
+void relay_refuse(struct relay *r, const struct asker *to, enum refusal code)
 {
 	struct body_refused body = {.code = le32_of(code)};
 
-	answer(r, to, VERB_REFUSED, &body, sizeof(body));
+	relay_answer(r, to, VERB_REFUSED, &body, sizeof(body));
 }
 
 /* ---- what the data path says ---- */
@@ -240,7 +242,7 @@ void relay_destroy(struct relay *r)
 	plane_destroy(r->plane);
 	exits_wipe(&r->exits);
 	while (r->calls)
-		call_end(r->calls);
+		relay_call_end(r->calls);
 	registry_destroy(r->registry);
 	crypto_wipe(r, sizeof(*r));
 	free(r);
@@ -315,11 +317,11 @@ static void keep_alive(struct relay *r, struct relay_session *s, const struct as
 		       const uint8_t *body)
 {
 	if (s->phase != PHASE_LIVE) {
-		refuse(r, a, REFUSED_UNKNOWN_SESSION);
+		relay_refuse(r, a, REFUSED_UNKNOWN_SESSION);
 		return;
 	}
 	s->active_ms = clock_ms();
-	answer(r, a, VERB_ALIVE, body, sizeof(struct body_session));
+	relay_answer(r, a, VERB_ALIVE, body, sizeof(struct body_session));
 }
 
 /* The caller's own session that body names: its relay session, or one that shows it a debt. */
