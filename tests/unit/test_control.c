@@ -341,12 +341,12 @@ static void bad_pipe_good_channel(void **state)
 		add_client(i);
 	for (int round = 1; round <= 30; round++) {
 		for (int i = 0; i < CLIENTS; i++)
-			assert_true(ask(&w.people[i], 60000));
+			assert_true(ask(&w.people[i], 120000));
 		pass(2000);
 		for (int i = 0; i < CLIENTS; i++)
 			pushed += push(&w.people[i], (uint64_t)round);
 	}
-	pass(60000);
+	pass(120000);
 	for (int i = 0; i < CLIENTS; i++) {
 		assert_int_equal(w.people[i].answers, 30);
 		assert_int_equal(w.people[i].timeouts, 0);
