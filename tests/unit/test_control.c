@@ -87,6 +87,7 @@ struct person {
 	int answers, timeouts, pushes;
 	uint64_t last_push;
 	uint64_t answered_ms;
+	bool destroy_when_up;
 };
 
 static struct {
@@ -176,7 +177,14 @@ static void client_handle(void *arg, uint8_t verb, uint32_t id, const uint8_t *b
 
 static void client_state(void *arg, bool up)
 {
-	((struct person *)arg)->up = up;
+	struct person *p = arg;
+
+	p->up = up;
+	if (up && p->destroy_when_up) {
+		p->destroy_when_up = false;
+		control_client_destroy(p->c);
+		p->c = NULL;
+	}
 }
 
 static void on_answer(void *arg, uint8_t verb, const uint8_t *body, size_t len)
@@ -458,10 +466,51 @@ static void channels_are_renewed(void **state)
 	pass(UNUSED_MS + 2000);
 	assert_int_equal(table_count(w.server->by_index), 0);
 	assert_false(push(p, 1));
-	/* Both ends let go in time: the next request begins with a handshake, not with silence. */
+}
+
+/* Both ends let go of an idle channel in time: the next request starts with a handshake. */
+static void an_idle_channel_is_not_trusted(void **state)
+{
+	struct person *p = add_client(0);
+
+	(void)state;
+	assert_true(ask(p, 1000));
+	pass(100);
+	pass(UNUSED_MS + 2000);
+	assert_false(push(p, 1));
 	assert_true(ask(p, 5000));
 	pass(50);
-	assert_int_equal(p->answers, 401);
+	assert_int_equal(p->answers, 2);
+}
+
+/* What was sent on a channel before the next one took over still arrives, for a few seconds. */
+static void messages_in_flight_survive_a_rekey(void **state)
+{
+	struct person *p = add_client(0);
+	struct datagram early[2];
+
+	(void)state;
+	assert_true(ask(p, 1000));
+	pass(100);
+	w.mute = true;
+	for (int i = 0; i < 2; i++) {
+		control_client_post(p->c, VERB_KEEPALIVE, p->keys.pub, sizeof(struct body_session));
+		early[i] = w.transport;
+	}
+	w.mute = false;
+	start_handshake(p->c);
+	pass(100);
+	assert_true(push(p, 1)); /* on the old one: the client has not spoken on the new */
+	assert_true(ask(p, 1000));
+	pass(100);
+	assert_int_equal(p->last_push, 1);
+	assert_int_equal(count()->requests, 2);
+	to_server(&early[0].addr, early[0].bytes, early[0].len);
+	assert_int_equal(count()->requests, 3);
+	pass(REPLACED_MS);
+	to_server(&early[1].addr, early[1].bytes, early[1].len);
+	assert_int_equal(count()->requests, 3);
+	assert_int_equal(count()->unknown_channel, 1);
 }
 
 static void an_unspoken_channel_is_not_trusted(void **state)
@@ -510,17 +559,16 @@ static void late_replies_find_the_newer_channel(void **state)
 	pass(100);
 	kept = w.last_caller;
 	id = w.last_id;
-	control_client_restart(p->c);
-	pass(10000);
-	assert_int_equal(p->answers, 0);
-	assert_true(kept.channel != w.last_caller.channel);
-	/* Somebody else's name on it gets nothing out. */
-	w.last_caller = kept;
+	/* Under another's name the channel is not to be had. */
 	memcpy(w.last_caller.client, q->keys.pub, KEY_LEN);
 	control_server_reply(w.server, &w.last_caller, VERB_ALIVE, id, p->keys.pub,
 			     sizeof(struct body_session));
 	pass(50);
 	assert_int_equal(p->answers, 0);
+	control_client_restart(p->c);
+	pass(10000);
+	assert_int_equal(p->answers, 0);
+	assert_true(kept.channel != w.last_caller.channel);
 	control_server_reply(w.server, &kept, VERB_ALIVE, id, p->keys.pub,
 			     sizeof(struct body_session));
 	pass(50);
@@ -556,6 +604,25 @@ static void owners_may_destroy_from_a_callback(void **state)
 		assert_int_equal(p->answers, 1);
 		assert_null(p->c);
 	}
+	/* From the news that the node is back: its answer is then nobody's. */
+	w.mute = false;
+	p = add_client(0);
+	p->answers = 0;
+	assert_true(ask(p, 1000));
+	p->destroy_when_up = true;
+	pass(100);
+	assert_null(p->c);
+	assert_int_equal(p->answers, 0);
+	p = add_client(0);
+	assert_true(ask(p, 1000));
+	pass(100);
+	assert_int_equal(p->answers, 1);
+	p->c->reported = REPORTED_DOWN;
+	p->destroy_when_up = true;
+	assert_true(ask(p, 1000));
+	pass(100);
+	assert_null(p->c);
+	assert_int_equal(p->answers, 1);
 }
 
 /* ---- what it must withstand ----------------------------------------------------------------- */
@@ -878,6 +945,8 @@ int main(void)
 		TEST(a_restarted_node_is_found_again),
 		TEST(a_moved_client_starts_over),
 		TEST(channels_are_renewed),
+		TEST(an_idle_channel_is_not_trusted),
+		TEST(messages_in_flight_survive_a_rekey),
 		TEST(an_unspoken_channel_is_not_trusted),
 		TEST(a_clock_set_back_locks_nobody_out),
 		TEST(late_replies_find_the_newer_channel),
