@@ -26,7 +26,7 @@ void log_set_level(enum log_level level)
 /* syslog(3) priorities, as journald reads them from the start of a line. */
 static const char *const journal_prefix[] = {"<3>", "<4>", "<6>", "<7>"};
 
-static void log_line(enum log_level level, int err, const char *fmt, va_list args)
+static void PRINTF(3, 0) log_line(enum log_level level, int err, const char *fmt, va_list args)
 {
 	char line[600];
 	int n, room = (int)sizeof(line) - 1;
