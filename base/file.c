@@ -94,8 +94,11 @@ static int fsync_parent(const char *path)
 
 static int write_temporary(const char *tmp, const void *data, size_t len, mode_t mode)
 {
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode), err;
+	int fd, err;
 
+	/* The name holds our pid: what is there was left by a process that died before us. */
+	unlink(tmp);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return -errno;
 	err = fd_write_all(fd, data, len);
@@ -141,6 +144,7 @@ int dir_make(const char *path, mode_t mode)
 {
 	char part[PATH_MAX];
 	size_t n = strlen(path);
+	struct stat st;
 
 	if (n >= sizeof(part))
 		return -ENAMETOOLONG;
@@ -152,5 +156,7 @@ int dir_make(const char *path, mode_t mode)
 		if (mkdir(part, mode) < 0 && errno != EEXIST)
 			return -errno;
 	}
-	return 0;
+	if (stat(path, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
