@@ -48,11 +48,23 @@ child_exec(const char *const argv[], const char *const env[], int in, int out, i
 	_exit(127);
 }
 
+/* What went wrong with exec, read from the pipe that a good exec closes: 0 or -errno. */
+static int exec_error(int fd)
+{
+	ssize_t n;
+	int err;
+
+	do {
+		n = read(fd, &err, sizeof(err));
+	} while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(err) ? -err : 0;
+}
+
 /* Forks and execs; learns through a close-on-exec pipe whether the exec worked. 0 or -errno. */
 static int fork_exec(const char *const argv[], const char *const env[], int in, int out,
 		     bool die_with_parent, pid_t *pid)
 {
-	int status[2], err = 0;
+	int status[2], err;
 	pid_t parent = getpid();
 
 	if (pipe2(status, O_CLOEXEC) < 0)
@@ -69,9 +81,10 @@ static int fork_exec(const char *const argv[], const char *const env[], int in, 
 	close(status[1]);
 	if (*pid < 0) {
 		err = -errno;
-	} else if (read(status[0], &err, sizeof(err)) == (ssize_t)sizeof(err)) {
-		waitpid(*pid, NULL, 0);
-		err = -err;
+	} else {
+		err = exec_error(status[0]);
+		if (err)
+			waitpid(*pid, NULL, 0);
 	}
 	close(status[0]);
 	return err;
