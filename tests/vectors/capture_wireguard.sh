@@ -17,27 +17,29 @@ trap 'exit 1' INT TERM
 ip netns add rec-a
 ip netns add rec-b
 ip link add rec-veth netns rec-a type veth peer name rec-veth netns rec-b
+ip -n rec-a addr add 10.9.0.1/24 dev rec-veth
+ip -n rec-b addr add 10.9.0.2/24 dev rec-veth
 for side in a b; do
-	[ $side = a ] && n=1 || n=2
 	wg genkey >"$work/$side.key"
 	wg pubkey <"$work/$side.key" >"$work/$side.pub"
-	ip -n rec-$side addr add 10.9.0.$n/24 dev rec-veth
-	ip -n rec-$side link set rec-veth up
-	ip netns exec rec-$side wireguard-go -f rec-wg-$side >"$work/$side.log" 2>&1 &
+	ip -n "rec-$side" link set rec-veth up
+	ip netns exec "rec-$side" wireguard-go -f "rec-wg-$side" >"$work/$side.log" 2>&1 &
 	pids="$pids $!"
 done
 until [ -S /var/run/wireguard/rec-wg-a.sock ] && [ -S /var/run/wireguard/rec-wg-b.sock ]; do sleep 0.1; done
 ip netns exec rec-a tcpdump -q -U -i rec-veth -w "$work/pcap" udp port 51820 2>"$work/tcpdump.log" &
 pids="$pids $!"
 until grep -q listening "$work/tcpdump.log"; do sleep 0.1; done
-for side in b a; do
-	[ $side = a ] && n=1 o=2 other=b extra="persistent-keepalive 1" || { n=2 o=1 other=a extra=; }
-	# shellcheck disable=SC2086
-	wg set rec-wg-$side listen-port 51820 private-key "$work/$side.key" peer "$(cat "$work/$other.pub")" \
-		allowed-ips 10.10.0.$o/32 endpoint 10.9.0.$o:51820 $extra
-	ip -n rec-$side addr add 10.10.0.$n/24 dev rec-wg-$side
-	ip -n rec-$side link set rec-wg-$side up
-done
+configure() { # side, its number, the other, its number, more options
+	side=$1 n=$2 other=$3 o=$4
+	shift 4
+	wg set "rec-wg-$side" listen-port 51820 private-key "$work/$side.key" peer "$(cat "$work/$other.pub")" \
+		allowed-ips "10.10.0.$o/32" endpoint "10.9.0.$o:51820" "$@"
+	ip -n "rec-$side" addr add "10.10.0.$n/24" dev "rec-wg-$side"
+	ip -n "rec-$side" link set "rec-wg-$side" up
+}
+configure b 2 a 1
+configure a 1 b 2 persistent-keepalive 1
 sleep 0.3
 ip netns exec rec-a python3 -c 'import socket; socket.socket(2, 2).sendto(b"vector", ("10.10.0.2", 9))'
 sleep 2.5
