@@ -285,6 +285,7 @@ static void process_signals(pid_t parent)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write that fails says so by itself */
 	sigaction(SIGUSR1, &orphan, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGUSR1) < 0)
 		fatal("ledger: prctl");

@@ -1,0 +1,213 @@
+/*
+ * The provider's books under a test: the store with its insides in view, requests as the ledger
+ * process runs them, and what must hold after every one.
+ */
+#ifndef TESTS_LIB_STORE_H
+#define TESTS_LIB_STORE_H
+
+#include "tests/lib/unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "accounting/store.c"
+#include "tests/lib/books.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static const uint64_t start_of_test = UINT64_C(1767225600); /* 2026-01-01 00:00 UTC */
+
+static struct identity node, alice, bob;
+static struct store *store;
+
+/* ---- one request, as the ledger process runs it ---- */
+
+static inline void begin(void)
+{
+	assert_int_equal(store_begin(store, store->now_s), 0);
+	assert_int_equal(store_mark(store), 0);
+}
+
+static inline int finish(int err)
+{
+	assert_int_equal(store_unmark(store, err == 0), 0);
+	assert_int_equal(store_commit(store), 0);
+	return err;
+}
+
+static inline int do_open(enum role role, const uint8_t *session, const uint8_t *payer,
+			  struct ledger_payer *out)
+{
+	begin();
+	return finish(store_session(store, role, session, payer, out));
+}
+
+static inline int do_issue(const uint8_t *session, uint64_t up, uint64_t down,
+			   struct receipt_offer *out)
+{
+	begin();
+	return finish(store_issue(store, session, up, down, out));
+}
+
+static inline int do_signature(const uint8_t *session, uint64_t seq, const uint8_t *signature,
+			       struct ledger_payer *out)
+{
+	begin();
+	return finish(store_cosign(store, session, seq, signature, out));
+}
+
+static inline int do_cosign(const struct receipt_offer *offer, const struct identity *by,
+			    struct ledger_payer *out)
+{
+	struct receipt r;
+
+	receipt_cosign(&r, offer, by);
+	return do_signature(offer->body.session, le64_get(offer->body.seq), r.payer_signature, out);
+}
+
+static inline int do_dispute(const uint8_t *session, uint64_t seq)
+{
+	begin();
+	return finish(store_dispute(store, session, seq, 1, 2));
+}
+
+static inline int do_close(const uint8_t *session, uint64_t up, uint64_t down)
+{
+	begin();
+	return finish(store_end(store, session, up, down));
+}
+
+static inline int do_unpaid(const uint8_t *payer, struct receipt_offer *out)
+{
+	begin();
+	return finish(store_unpaid(store, payer, out));
+}
+
+static inline struct ledger_payer payer_now(const uint8_t *payer)
+{
+	struct ledger_payer out;
+
+	begin();
+	assert_int_equal(finish(store_payer(store, payer, &out)), 0);
+	return out;
+}
+
+static inline int do_grant(const uint8_t *payer, uint64_t amount, uint64_t expires, uint8_t key)
+{
+	uint8_t nonce[NONCE_LEN] = {key};
+
+	begin();
+	return finish(store_grant(store, payer, amount, expires, nonce));
+}
+
+/* Bytes signed in one go. */
+static inline void pay(const uint8_t *session, uint64_t up, struct ledger_payer *out)
+{
+	struct receipt_offer offer;
+
+	assert_int_equal(do_issue(session, up, 0, &offer), 0);
+	assert_int_equal(do_cosign(&offer, &alice, out), 0);
+}
+
+struct test_world {
+	uint64_t relay_price, exit_price, cap, allowance;
+};
+
+static inline void use_terms(enum role role, uint64_t price, uint64_t cap)
+{
+	const struct terms_values v = {
+		.role = role,
+		.network = 7,
+		.price = price,
+		.window_start = MIB,
+		.window_cap = cap,
+		.receipt_seconds = 60,
+		.expires = start_of_test + 1000000,
+	};
+	struct terms t;
+
+	terms_make(&t, &v, &node);
+	begin();
+	assert_int_equal(finish(store_terms(store, &t)), 0);
+}
+
+static inline void store_new(const struct test_world *world)
+{
+	const struct store_config config = {
+		.network = 7,
+		.window = {.start = MIB, .cap = world->cap},
+		.free_allowance = world->allowance,
+	};
+
+	assert_int_equal(store_open(&store, DB_MEMORY, &config, &node, start_of_test), 0);
+	use_terms(ROLE_RELAY, world->relay_price, world->cap);
+	use_terms(ROLE_EXIT, world->exit_price, world->cap);
+}
+
+static const struct test_world plain = {1000, 1000, 8 * MIB, 1000000};
+
+static inline int setup(void **state)
+{
+	(void)state;
+	test_identity(&node, 1);
+	test_identity(&alice, 2);
+	test_identity(&bob, 3);
+	store_new(&plain);
+	return 0;
+}
+
+static inline int teardown(void **state)
+{
+	(void)state;
+	store_close(store);
+	return 0;
+}
+
+static inline void restart(void)
+{
+	assert_int_equal(store_recover(store, store->now_s), 0);
+}
+
+/* ---- what must hold after every event ---- */
+
+static inline int64_t count_of(const char *sql)
+{
+	int64_t n;
+
+	assert_int_equal(db_get_i64(store->db, sql, &n), 0);
+	return n;
+}
+
+static inline void check_invariants(void)
+{
+	assert_int_equal(count_of("SELECT count(*) FROM (SELECT 1 FROM entry GROUP BY txn "
+				  "HAVING sum(amount) <> 0)"),
+			 0);
+	assert_int_equal(count_of("SELECT count(*) FROM account a WHERE balance <> "
+				  "(SELECT coalesce(sum(amount), 0) FROM entry e "
+				  "WHERE e.account = a.id)"),
+			 0);
+	assert_int_equal(count_of("SELECT count(*) FROM account WHERE balance < 0 AND kind <> 0"),
+			 0);
+	assert_int_equal(count_of("SELECT coalesce(sum(balance), 0) FROM account"), 0);
+	assert_int_equal(count_of("SELECT count(*) FROM session WHERE posted > amount"), 0);
+	assert_int_equal(count_of("SELECT coalesce(sum(posted), 0) FROM session"),
+			 count_of("SELECT coalesce(sum(balance), 0) FROM account WHERE kind = 3"));
+	assert_int_equal(count_of("SELECT count(*) FROM payer p WHERE earned <> (SELECT "
+				  "coalesce(sum(posted), 0) FROM session WHERE payer = p.key) "
+				  "OR bytes <> (SELECT coalesce(sum(up + down), 0) FROM session "
+				  "WHERE payer = p.key)"),
+			 0);
+	assert_int_equal(count_of("SELECT count(*) FROM session s WHERE seq <> (SELECT count(*) "
+				  "FROM receipt WHERE session = s.id) OR seq <> (SELECT "
+				  "coalesce(max(seq), 0) FROM receipt WHERE session = s.id)"),
+			 0);
+	assert_int_equal(count_of("SELECT count(*) FROM session WHERE state = 1 AND "
+				  "final_up + final_down <> up + down"),
+			 0);
+	assert_int_equal(count_of("SELECT count(*) FROM session WHERE state = 2 AND "
+				  "(offer IS NULL OR final_up + final_down = up + down)"),
+			 0);
+}
+
+#endif

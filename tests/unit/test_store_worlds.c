@@ -1,0 +1,364 @@
+/* The provider's books in random worlds, against a model of them. */
+#include "tests/lib/store.h"
+
+enum {
+	WORLDS = 250,
+	STEPS = 60,
+	SESSIONS = 12,
+	PAYERS = 3,
+};
+
+struct model_session {
+	uint8_t id[SESSION_ID_LEN];
+	unsigned payer;
+	uint64_t price;
+	enum session_state state;
+	uint64_t signed_, known, carried; /* bytes: co-signed, seen by the store, carried */
+	bool has_offer;
+	struct receipt_offer offer, old; /* old: the newest co-signed */
+	uint64_t seq;
+};
+
+struct model_payer {
+	struct identity id;
+	bool known;
+	uint64_t window, progress, largest;
+	uint64_t credit; /* booked in, less booked out */
+};
+
+static struct model {
+	struct test_world world;
+	struct model_payer payer[PAYERS];
+	struct model_session session[SESSIONS];
+	unsigned sessions;
+	uint8_t grants;
+} m;
+
+static uint32_t seed;
+
+static uint32_t draw(uint32_t below)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (seed >> 8) % below;
+}
+
+static uint64_t price_of(uint64_t price, uint64_t bytes)
+{
+	return (uint64_t)(((unsigned __int128)bytes * price + (1u << 30) - 1) >> 30);
+}
+
+static void model_meet(struct model_payer *p)
+{
+	if (p->known)
+		return;
+	p->known = true;
+	p->credit += m.world.allowance;
+	p->window = p->largest = MIB;
+}
+
+/* What the store must say of a payer; *unsigned_: what its open sessions carried and not signed. */
+static struct ledger_payer model_view(unsigned payer, uint64_t *unsigned_)
+{
+	const struct model_payer *p = &m.payer[payer];
+	struct ledger_payer out = {.credit = p->credit};
+	uint64_t open = 0, price = 0, due = 0;
+	unsigned roles = 0;
+
+	*unsigned_ = 0;
+	for (unsigned i = 0; i < m.sessions; i++) {
+		const struct model_session *s = &m.session[i];
+
+		if (s->payer != payer)
+			continue;
+		if (s->state == SESSION_OPEN) {
+			open++;
+			price = s->price > price ? s->price : price;
+			roles |= s->id[1];
+			*unsigned_ += s->carried - s->signed_;
+		} else {
+			out.debt += s->known - s->signed_;
+		}
+		if (s->state == SESSION_UNPAID)
+			due += price_of(s->price, s->known) - price_of(s->price, s->signed_);
+	}
+	if (!open)
+		price = m.world.relay_price > m.world.exit_price ? m.world.relay_price
+								 : m.world.exit_price;
+	out.window = p->window > out.debt ? p->window - out.debt : 0;
+	assert_true(due <= out.credit);
+	out.credit -= due;
+	if (price) {
+		uint64_t spare = open ? open - 1 : 0;
+		uint64_t can = out.credit > spare ? terms_bytes_for(price, out.credit - spare) : 0;
+
+		out.window = can < out.window ? can : out.window;
+	}
+	if (roles == 3)
+		out.window /= 2;
+	return out;
+}
+
+static void check_payer(unsigned payer, const struct ledger_payer *said)
+{
+	uint64_t unsigned_;
+	struct ledger_payer want = model_view(payer, &unsigned_);
+
+	assert_int_equal(said->window, want.window);
+	assert_int_equal(said->credit, want.credit);
+	assert_int_equal(said->debt, want.debt);
+	/* The promise: what nobody signed never exceeds the largest window there was. */
+	assert_true(unsigned_ + want.debt <= m.payer[payer].largest);
+}
+
+static void model_signed(struct model_session *s)
+{
+	struct model_payer *p = &m.payer[s->payer];
+	uint64_t total = le64_get(s->offer.body.bytes_up) + le64_get(s->offer.body.bytes_down);
+	uint64_t bytes = total - s->signed_;
+
+	assert_int_equal(le64_get(s->offer.body.amount), price_of(s->price, total));
+	p->credit -= price_of(s->price, total) - price_of(s->price, s->signed_);
+	s->signed_ = total;
+	s->seq++;
+	assert_int_equal(le64_get(s->offer.body.seq), s->seq);
+	s->old = s->offer;
+	s->has_offer = false;
+	for (p->progress += bytes; p->window < m.world.cap && p->progress >= p->window;) {
+		p->progress -= p->window;
+		p->window = p->window * 2 < m.world.cap ? p->window * 2 : m.world.cap;
+	}
+	if (p->window == m.world.cap)
+		p->progress = 0;
+	if (p->window > p->largest)
+		p->largest = p->window;
+	if (s->state == SESSION_UNPAID && s->known == s->signed_)
+		s->state = SESSION_CLOSED;
+}
+
+static void model_default(struct model_session *s)
+{
+	m.payer[s->payer].window = MIB;
+	m.payer[s->payer].progress = 0;
+}
+
+static void model_ended(struct model_session *s)
+{
+	s->state = s->known > s->signed_ ? SESSION_UNPAID : SESSION_CLOSED;
+	if (s->state == SESSION_UNPAID)
+		model_default(s);
+}
+
+static void step_open(void)
+{
+	struct model_session *s = &m.session[m.sessions];
+	enum role role = draw(4) ? ROLE_RELAY : ROLE_EXIT;
+	struct ledger_payer said;
+
+	if (m.sessions == SESSIONS)
+		return;
+	*s = (struct model_session){.payer = draw(PAYERS)};
+	s->id[0] = (uint8_t)(m.sessions++ + 1);
+	s->id[1] = (uint8_t)role;
+	s->price = role == ROLE_RELAY ? m.world.relay_price : m.world.exit_price;
+	model_meet(&m.payer[s->payer]);
+	assert_int_equal(do_open(role, s->id, m.payer[s->payer].id.id, &said), 0);
+	check_payer(s->payer, &said);
+	assert_int_equal(do_open(role, s->id, m.payer[s->payer].id.id, &said), -EEXIST);
+}
+
+/* The data path: never beyond what the window says. */
+static void step_carry(struct model_session *s)
+{
+	uint64_t unsigned_, room;
+	struct ledger_payer now = model_view(s->payer, &unsigned_);
+
+	room = now.window > unsigned_ ? now.window - unsigned_ : 0;
+	if (s->state == SESSION_OPEN && room)
+		s->carried += draw(3) ? draw((uint32_t)room + 1) : room;
+}
+
+static void step_issue(struct model_session *s)
+{
+	struct receipt_offer offer;
+	int err = do_issue(s->id, s->carried / 3, s->carried - s->carried / 3, &offer);
+
+	if (s->state != SESSION_OPEN) {
+		assert_int_equal(err, -EACCES);
+		return;
+	}
+	s->known = s->carried;
+	if (!s->has_offer && s->carried == s->signed_) {
+		assert_int_equal(err, -EALREADY);
+		return;
+	}
+	assert_int_equal(err, 0);
+	if (s->has_offer)
+		assert_memory_equal(&offer, &s->offer, sizeof(offer));
+	s->has_offer = true;
+	s->offer = offer;
+	assert_int_equal(receipt_check_chain(s->seq ? &s->old : NULL, &offer), RECEIPT_OK);
+}
+
+static void step_cosign(struct model_session *s)
+{
+	struct ledger_payer said;
+
+	if (!s->has_offer) {
+		struct receipt_offer none;
+
+		if (s->state == SESSION_UNPAID && !do_unpaid(m.payer[s->payer].id.id, &none) &&
+		    none.body.session[0] == s->id[0]) {
+			s->has_offer = true;
+			s->offer = none;
+		}
+		return;
+	}
+	if (s->state == SESSION_FROZEN) {
+		assert_int_equal(do_cosign(&s->offer, &m.payer[s->payer].id, &said), -EACCES);
+		return;
+	}
+	assert_int_equal(do_cosign(&s->offer, &m.payer[(s->payer + 1) % PAYERS].id, &said),
+			 -EBADMSG);
+	assert_int_equal(do_cosign(&s->offer, &m.payer[s->payer].id, &said), 0);
+	model_signed(s);
+	check_payer(s->payer, &said);
+}
+
+static void step_duplicate(struct model_session *s)
+{
+	struct ledger_payer said;
+	uint8_t junk[SIGNATURE_LEN] = {1};
+
+	if (s->seq && s->state != SESSION_FROZEN) {
+		assert_int_equal(do_cosign(&s->old, &m.payer[s->payer].id, &said), 0);
+		check_payer(s->payer, &said);
+	}
+	assert_int_equal(do_signature(s->id, s->seq + 1 + draw(3), junk, &said),
+			 s->state == SESSION_FROZEN ? -EACCES : -EBADMSG);
+}
+
+static void step_dispute(struct model_session *s)
+{
+	/* An unpaid session always has a receipt to dispute, if not one the model has seen. */
+	bool frozen = s->state == SESSION_FROZEN;
+	bool offered = s->has_offer || s->state == SESSION_UNPAID;
+	int err;
+
+	if (draw(3))
+		return;
+	err = do_dispute(s->id, s->seq + 1);
+	assert_int_equal(err, frozen || offered ? 0 : -EBADMSG);
+	if (frozen || !offered)
+		return;
+	s->state = SESSION_FROZEN;
+	model_default(s);
+}
+
+static void step_close(struct model_session *s)
+{
+	assert_int_equal(do_close(s->id, s->carried / 3, s->carried - s->carried / 3), 0);
+	if (s->state == SESSION_OPEN) {
+		s->known = s->carried;
+		model_ended(s);
+	} else if (s->state == SESSION_FROZEN) {
+		s->known = s->carried;
+	}
+}
+
+static void step_crash(void)
+{
+	if (draw(4))
+		return;
+	restart();
+	for (unsigned i = 0; i < m.sessions; i++) {
+		struct model_session *s = &m.session[i];
+
+		if (s->state == SESSION_OPEN) {
+			model_ended(s);
+			s->carried = s->known; /* the rest is the relay's loss */
+		}
+	}
+}
+
+static void step_grant(void)
+{
+	unsigned payer = draw(PAYERS);
+	uint64_t amount = 1 + draw(1000);
+
+	model_meet(&m.payer[payer]);
+	assert_int_equal(do_grant(m.payer[payer].id.id, amount, 0, ++m.grants), 0);
+	assert_int_equal(do_grant(m.payer[payer].id.id, amount, 0, m.grants), 0);
+	m.payer[payer].credit += amount;
+}
+
+static void step(void)
+{
+	struct model_session *s = m.sessions ? &m.session[draw(m.sessions)] : NULL;
+	uint32_t what = draw(20);
+
+	if (what < 2 || !s)
+		step_open();
+	else if (what < 8)
+		step_carry(s);
+	else if (what < 12)
+		step_issue(s);
+	else if (what < 15)
+		step_cosign(s);
+	else if (what < 16)
+		step_duplicate(s);
+	else if (what < 17)
+		step_dispute(s);
+	else if (what < 18)
+		step_close(s);
+	else if (what < 19)
+		step_crash();
+	else
+		step_grant();
+}
+
+static void check_world(void)
+{
+	/* Who keeps to the window is never asked for more than its credit. */
+	assert_int_equal(count_of("SELECT count(*) FROM session WHERE posted <> amount"), 0);
+	check_invariants();
+	for (unsigned i = 0; i < PAYERS; i++) {
+		struct ledger_payer said;
+
+		if (!m.payer[i].known)
+			continue;
+		said = payer_now(m.payer[i].id.id);
+		check_payer(i, &said);
+	}
+}
+
+static void test_random_worlds(void **state)
+{
+	static const uint64_t prices[] = {0, 1, 1000, 1 << 20, 123456789};
+
+	(void)state;
+	for (uint32_t world = 0; world < WORLDS; world++) {
+		seed = world + 1;
+		teardown(NULL);
+		memset(&m, 0, sizeof(m));
+		m.world = (struct test_world){prices[draw(5)], prices[draw(5)], MIB << draw(5),
+					      draw(2) ? draw(100000) : 0};
+		for (unsigned i = 0; i < PAYERS; i++)
+			test_identity(&m.payer[i].id, (uint8_t)(10 + i));
+		store_new(&m.world);
+		for (int i = 0; i < STEPS; i++) {
+			step();
+			check_world();
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_random_worlds, setup, teardown),
+	};
+
+	log_init("test", LOG_LEVEL_WARN);
+	crypto_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
