@@ -1,0 +1,48 @@
+/*
+ * The API: HTTP and JSON on a unix socket, for culvert and for scripts (docs/api.md). Every answer
+ * is one object with "schema": 1; ids are lower-case hex, bytes and micro-credits are integers.
+ * Main thread only.
+ */
+#ifndef NODE_API_H
+#define NODE_API_H
+
+#include <event2/http.h>
+#include <jansson.h>
+
+#include "node/node.h"
+
+struct api;
+
+/* Listens on [Api] Socket. A dead daemon's socket is replaced; -EADDRINUSE if one answers there. */
+MUST_CHECK int api_create(struct api **out, struct node *n);
+void api_destroy(struct api *api); /* NULL is fine */
+
+/* One question on its way: the connection may be gone by the time the answer is there. */
+struct api_call {
+	struct api_call *prev, *next;
+	struct api *api;
+	struct node *node;
+	struct evhttp_request *request; /* NULL: nobody waits any more */
+	uint8_t payer[KEY_LEN];         /* POST /v1/grants */
+};
+
+/* Keeps the request beyond its handler; ended by api_answer or api_fail with it. */
+struct api_call *api_later(struct api *api, struct evhttp_request *request);
+/* Consumes answer, to which "schema" is added, and call. */
+void api_answer(struct api_call *call, json_t *answer);
+void api_fail(struct api_call *call, int status, const char *why);
+
+/* ---- by noun: each answers call, now or later ---- */
+struct evkeyvalq;
+void api_status(struct api_call *call);
+void api_sessions(struct api_call *call);
+void api_descriptor(struct api_call *call);
+void api_books(struct api_call *call, enum query_kind kind, const struct evkeyvalq *params);
+void api_grant(struct api_call *call, const char *body, size_t len);
+
+/* Lower-case hex of n <= 64 bytes, as a JSON string. */
+json_t *api_hex(const uint8_t *bytes, size_t n);
+/* Numbers of the wire as JSON has them: 63 bits, and anything above is shown as the highest. */
+json_t *api_number(uint64_t n);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * culvertd's node process: one event loop that holds relay, exit, control channel, ledger and API
+ * together. Roles are optional; nothing else knows of both. Main thread only.
+ */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include <event2/event.h>
+
+#include "config/config.h"
+#include "control/server.h"
+#include "exit/exit.h"
+#include "relay/relay.h"
+
+enum {
+	NODE_EXIT_SLOTS = 2 * CONFIG_EXITS_MAX, /* old ones may still have sessions */
+	NODE_WATCHED = 4,
+};
+
+/* The secrets read at start, in locked memory. */
+struct node_keys {
+	struct noise_keypair control;
+	struct noise_keypair wg; /* zero unless an exit */
+};
+
+struct api;
+
+struct node {
+	const char *config_path;
+	struct config_node config;
+	struct node_keys *keys;
+	struct tunnel_prefix allow[RANGES_MAX]; /* what the exit's configuration points to */
+	struct event_base *base;
+	struct ledger *ledger;
+	struct ledger_identity identity;
+	struct control_server *control;
+	struct relay *relay;    /* NULL without the role */
+	struct exit_role *exit; /* NULL without the role */
+	struct api *api;
+	int public_fd; /* exit without relay: the node opens the public port itself; else -1 */
+	struct event *public_event, *ledger_read, *ledger_write, *watchdog;
+	struct event *signals[NODE_WATCHED];
+	uint64_t started_ms;
+	unsigned stopping; /* roles that have not said yet that they stopped */
+	bool stop_asked, finished;
+};
+
+/* Runs until told to stop; the process's exit status. config is copied. */
+int node_run(const struct config_node *config, const char *config_path);
+
+/* ---- settings.c: what the configuration means for each part ---- */
+
+/* False if a key file cannot be used: error[CONFIG_ERROR_MAX] is the line to show. */
+MUST_CHECK bool settings_keys(struct node_keys *out, const struct config_node *c,
+			      char error[static CONFIG_ERROR_MAX]);
+/* 0, or -ENAMETOOLONG (said by log_warn). */
+MUST_CHECK int settings_ledger(struct ledger_config *out, const struct config_node *c,
+			       const struct node_keys *keys);
+void settings_relay(struct relay_config *out, const struct config_node *c);
+/* allow[RANGES_MAX] backs out->allow. */
+void settings_exit(struct exit_config *out, const struct config_node *c,
+		   const struct node_keys *keys, struct tunnel_prefix *allow);
+
+/* ---- verbs.c: who answers what ---- */
+void verbs_handle(void *arg, const struct control_caller *caller, uint8_t verb, uint32_t id,
+		  const uint8_t *body, size_t len);
+
+/* ---- public.c: the public port of a node that is an exit only ---- */
+MUST_CHECK int public_open(struct node *n);
+void public_close(struct node *n);
+void public_send(struct node *n, const struct net_addr *to, const void *msg, size_t len);
+
+/* ---- reload.c ---- */
+void reload_exits(struct node *n);
+void reload(struct node *n);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * What systemd wants to know of a service (sd_notify(3)), over its socket, without its library.
+ * Does nothing when not run by it. Main thread only.
+ */
+#ifndef NODE_NOTIFY_H
+#define NODE_NOTIFY_H
+
+#include "base/base.h"
+
+/* Lines such as "READY=1\nSTATUS=relay on UDP port 51820". Loss is systemd's. */
+void notify_send(const char *lines);
+
+/* How often systemd wants to hear "WATCHDOG=1", in microseconds; 0: never. */
+uint64_t notify_watchdog_us(void);
+
+#endif
