@@ -16,14 +16,29 @@
 
 /* ---- the ledger ---- */
 
+/* Terms and descriptor are signed anew in time; the roles follow. */
+static void renewed(struct node *n)
+{
+	const struct ledger_identity *now = ledger_identity_now(n->ledger);
+
+	if (memcmp(&n->identity, now, sizeof(*now)) == 0)
+		return;
+	n->identity = *now;
+	if (n->relay)
+		relay_set_self(n->relay, &now->descriptor);
+	log_info("terms and descriptor renewed");
+}
+
 static void on_ledger(evutil_socket_t fd, short what, void *arg)
 {
 	struct node *n = arg;
 
 	(void)fd;
 	(void)what;
-	if (ledger_dispatch(n->ledger) == 0)
+	if (ledger_dispatch(n->ledger) == 0) {
+		renewed(n);
 		return;
+	}
 	/* Nothing can be promised any more. The kernel's device would go on carrying: it goes. */
 	exit_destroy(n->exit);
 	fatalx("the ledger process ended; nothing can be billed, so nothing is carried. The lines "

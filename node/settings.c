@@ -29,7 +29,7 @@ static bool in_data_dir(char *out, size_t size, const struct config_node *c, con
 }
 
 int settings_ledger(struct ledger_config *out, const struct config_node *c,
-		     const struct node_keys *keys)
+		    const struct node_keys *keys)
 {
 	*out = (struct ledger_config){
 		.network = c->network,

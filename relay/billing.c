@@ -78,23 +78,36 @@ void billing_stands(struct relay *r, struct relay_payer *payer, const struct led
 	billing_share(r, payer);
 }
 
+/* A debt made while the payer has other sessions is shown to one of them. */
+static void show_debt(struct relay *r, const struct relay_payer *payer)
+{
+	for (struct relay_session *s = registry_next(r->registry, NULL); s && payer->debt > 0;
+	     s = registry_next(r->registry, s)) {
+		if (s->phase != PHASE_LIVE || registry_payer(r->registry, s) != payer)
+			continue;
+		if (!s->bill.has_debt)
+			billing_debt(r, s);
+		return;
+	}
+}
+
 static void asked(void *arg, int err, const struct ledger_payer *now)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
 	struct relay_session *s = relay_call_session(call);
-	struct relay_payer *payer = registry_payer_by_id(r->registry, call->id);
+	struct relay_payer *payer;
+	uint8_t id[KEY_LEN];
 
+	memcpy(id, call->id, KEY_LEN);
 	relay_call_end(call);
-	if (s && s->phase == PHASE_ENDED) {
-		s->calls--;
-		if (!err)
-			share_leave(&payer->group, &s->share);
-	}
-	if (!err && payer)
-		billing_stands(r, payer, now);
-	if (s)
-		ending_check(r, s);
+	if (s && s->closing)
+		ending_forget(r, s);
+	payer = registry_payer_by_id(r->registry, id);
+	if (err || !payer)
+		return;
+	billing_stands(r, payer, now);
+	show_debt(r, payer);
 }
 
 void billing_ask(struct relay *r, struct relay_payer *payer, struct relay_session *s)
@@ -115,13 +128,26 @@ static void show(struct relay *r, const struct relay_session *s, const struct re
 
 static void issue_failed(struct relay *r, struct relay_session *s, int err)
 {
-	/* A full or failing disk passes; a session the ledger will not bill is over. */
-	if (err == -ENOSPC || err == -EIO) {
-		s->bill.refused = s->phase == PHASE_ENDED;
+	/* A full disk passes, and -EALREADY means that all is signed. */
+	if (err == -ENOSPC || err == -EIO || err == -EALREADY) {
+		s->bill.refused |= s->phase == PHASE_ENDED;
 		return;
 	}
+	/* What the ledger will not bill is not carried. */
 	s->bill.refused = true;
 	ending_begin(r, s, CLOSE_DISPUTE, NULL);
+}
+
+static void took_offer(struct relay *r, struct relay_session *s, const struct receipt_offer *offer)
+{
+	if (!s->bill.has_offer)
+		r->count.receipts_issued++;
+	s->bill.offer = *offer;
+	s->bill.has_offer = true;
+	s->bill.issued = offer_total(offer);
+	s->bill.issued_ms = clock_ms();
+	show(r, s, offer);
+	set_mark(r, s);
 }
 
 static void issued(void *arg, int err, const struct receipt_offer *offer)
@@ -134,17 +160,12 @@ static void issued(void *arg, int err, const struct receipt_offer *offer)
 	if (!s)
 		return;
 	s->bill.issuing = false;
-	if (err) {
+	if (err)
 		issue_failed(r, s, err);
-	} else {
-		s->bill.offer = *offer;
-		s->bill.has_offer = true;
-		s->bill.issued = offer_total(offer);
-		s->bill.issued_ms = clock_ms();
-		r->count.receipts_issued++;
-		show(r, s, offer);
-		set_mark(r, s);
-	}
+	else
+		took_offer(r, s, offer);
+	if (s->phase == PHASE_ENDED)
+		billing_final(r, s);
 	ending_check(r, s);
 }
 
@@ -157,6 +178,7 @@ static bool may_issue(const struct relay_session *s)
 static void issue(struct relay *r, struct relay_session *s)
 {
 	s->bill.issuing = true;
+	s->bill.carried = session_total(s);
 	ledger_issue(r->ledger, s->id, s->up, s->down, issued, relay_call_begin(r, s, NULL));
 }
 
@@ -173,7 +195,10 @@ void billing_consider(struct relay *r, struct relay_session *s)
 
 void billing_final(struct relay *r, struct relay_session *s)
 {
-	if (may_issue(s))
+	bool unknown = s->bill.carried < session_total(s);
+	bool unsigned_rest = !s->bill.has_offer && s->share.signed_total < session_total(s);
+
+	if (!s->bill.issuing && !s->bill.refused && (unknown || unsigned_rest))
 		issue(r, s);
 }
 

@@ -84,7 +84,8 @@ bool rebind_unbind(struct relay *r, struct relay_session *s);
 void billing_counted(struct relay *r, struct relay_session *s, uint64_t up, uint64_t down);
 /* Issues a receipt if one is due and none is outstanding. */
 void billing_consider(struct relay *r, struct relay_session *s);
-/* Issues the last receipt over final counters, if something is unsigned. */
+/* Makes the final counters known to the ledger, and issues the last receipt over them once none is
+ * outstanding. */
 void billing_final(struct relay *r, struct relay_session *s);
 /* Splits the payer's window anew and tells the workers. */
 void billing_share(struct relay *r, struct relay_payer *payer);
@@ -117,6 +118,8 @@ void ending_begin(struct relay *r, struct relay_session *s, enum close_reason re
 void ending_off_worker(struct relay *r, struct relay_session *s);
 /* A word of the ledger came in, or a signature: is all said? */
 void ending_check(struct relay *r, struct relay_session *s);
+/* Tells the ledger that an ended session is over, signed or not; it is forgotten soon after. */
+void ending_close(struct relay *r, struct relay_session *s);
 /* Drops it from every table. */
 void ending_forget(struct relay *r, struct relay_session *s);
 /* Once a second. */

@@ -1,9 +1,10 @@
 /*
- * The end of a session, in two steps. ENDING: it may still be on a worker, or on its way to or from
- * one, and only the worker's last word makes its counters final. ENDED: nothing carries bytes any
- * more; the ledger is told the counters, the client is told CLOSED and shown the last receipt, and
- * the session lingers until that is signed or LINGER_MS is over. Who may still hold it then: calls
- * to the ledger, by handle and serial, which find nothing once it is gone.
+ * The end of a session. ENDING: it may still be on a worker, or on its way to or from one, and only
+ * the worker's last word makes its counters final. ENDED: nothing carries bytes any more; the
+ * client is shown the last receipt and told CLOSED. The ledger hears of the end when all is signed,
+ * or when SIGN_MS is over: what is unsigned then is a debt and a default. The session goes when
+ * the ledger has said how its payer stands with that. Who may still hold it then: calls to the
+ * ledger, by handle and serial, which find nothing.
  */
 #include <string.h>
 
@@ -11,7 +12,7 @@
 #include "relay/core.h"
 
 enum {
-	LINGER_MS = 60000
+	SIGN_MS = 10000
 };
 
 static void tell_closed(struct relay *r, struct relay_session *s)
@@ -75,6 +76,14 @@ static void ledger_closed(void *arg, int err)
 		billing_ask(r, registry_payer(r->registry, s), s);
 }
 
+void ending_close(struct relay *r, struct relay_session *s)
+{
+	if (s->phase != PHASE_ENDED || s->closing)
+		return;
+	s->closing = true;
+	ledger_close(r->ledger, s->id, s->up, s->down, ledger_closed, relay_call_begin(r, s, NULL));
+}
+
 void ending_off_worker(struct relay *r, struct relay_session *s)
 {
 	s->phase = PHASE_ENDED;
@@ -82,9 +91,7 @@ void ending_off_worker(struct relay *r, struct relay_session *s)
 	share_end(&s->share);
 	billing_share(r, registry_payer(r->registry, s));
 	pass_forget(r->pass, s->handle);
-	s->calls++;
 	billing_final(r, s);
-	ledger_close(r->ledger, s->id, s->up, s->down, ledger_closed, relay_call_begin(r, s, NULL));
 	ending_check(r, s);
 }
 
@@ -97,8 +104,8 @@ void ending_check(struct relay *r, struct relay_session *s)
 		return;
 	if (!s->told || s->closer.waiting)
 		tell_closed(r, s);
-	if (settled && s->calls == 0 && !s->bill.cosigning)
-		ending_forget(r, s);
+	if (settled && !s->bill.cosigning)
+		ending_close(r, s);
 }
 
 void ending_forget(struct relay *r, struct relay_session *s)
@@ -120,8 +127,8 @@ void ending_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)
 			ending_begin(r, s, CLOSE_EXPIRED, NULL);
 		return;
 	case PHASE_ENDED:
-		if (now_ms - s->ended_ms >= LINGER_MS && s->calls == 0)
-			ending_forget(r, s);
+		if (now_ms - s->ended_ms >= SIGN_MS && !s->bill.issuing && !s->bill.cosigning)
+			ending_close(r, s);
 		return;
 	case PHASE_FREE:
 	case PHASE_OPENING:

@@ -115,18 +115,13 @@ static enum refusal judge(struct relay *r, const struct open_statement *statemen
 	return 0;
 }
 
-/* A session that only waits for a last signature gives way: the ledger remembers what it owes. */
-static struct relay_session *add(struct relay *r, const uint8_t *payer, const uint8_t *statement)
+/* A session that only waits for a last signature gives way; whoever asks again finds its place. */
+static void make_room(struct relay *r)
 {
-	struct relay_session *s = registry_add(r->registry, payer, statement), *oldest;
+	struct relay_session *oldest = registry_oldest_ended(r->registry);
 
-	if (s)
-		return s;
-	oldest = registry_oldest_ended(r->registry);
-	if (!oldest)
-		return NULL;
-	ending_forget(r, oldest);
-	return registry_add(r->registry, payer, statement);
+	if (oldest)
+		ending_close(r, oldest);
 }
 
 void open_handle(struct relay *r, const struct asker *a, const struct body_open *open)
@@ -149,8 +144,9 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 		relay_refuse(r, a, why);
 		return;
 	}
-	s = add(r, open->payer, hash);
+	s = registry_add(r->registry, open->payer, hash);
 	if (!s) {
+		make_room(r);
 		relay_refuse(r, a, REFUSED_FULL);
 		return;
 	}

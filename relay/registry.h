@@ -18,7 +18,7 @@ enum session_phase {
 	PHASE_OPENING, /* the ledger has not answered yet */
 	PHASE_LIVE,
 	PHASE_ENDING, /* waits for its worker and the ledger */
-	PHASE_ENDED,  /* counters final; lingers for the signature on its last receipt */
+	PHASE_ENDED,  /* counters final; waits for the signature on its last receipt */
 };
 
 /* Where the data path is. */
@@ -59,6 +59,7 @@ struct session_bill {
 	bool has_offer, issuing, cosigning;
 	bool refused;           /* the ledger issues no more: disputed or frozen */
 	uint64_t issued;        /* total of the newest receipt */
+	uint64_t carried;       /* the ledger knows that so much was carried */
 	uint64_t issued_ms;     /* when */
 	uint64_t signed_seq;    /* newest co-signed */
 	uint64_t signed_window; /* what WINDOW said then, for a repeated COSIGN */
@@ -85,8 +86,8 @@ struct relay_session {
 	struct session_bill bill;
 	struct asker opener, closer;
 	uint32_t close_reason;
-	bool told;      /* CLOSED went out */
-	uint32_t calls; /* final words the ledger still owes */
+	bool told;    /* CLOSED went out */
+	bool closing; /* the ledger was told the end */
 };
 
 struct relay_payer {

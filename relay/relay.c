@@ -154,6 +154,10 @@ static void on_stopped(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	r->stopped = NULL;
+	/* Whatever has no signature by now is told to the ledger as it is. */
+	for (struct relay_session *s = registry_next(r->registry, NULL); s;
+	     s = registry_next(r->registry, s))
+		ending_close(r, s);
 	if (done)
 		done(r->stopped_arg);
 }
