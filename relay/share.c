@@ -96,9 +96,20 @@ static uint64_t raise(struct share_member *m, uint64_t limit, uint64_t free_byte
 	return free_bytes;
 }
 
+/* What the workers may let through unsigned, all sessions together. */
+static uint64_t exposed(const struct share_group *g)
+{
+	uint64_t sum = 0;
+
+	for (const struct share_member *m = g->head; m; m = m->next)
+		if (__builtin_add_overflow(sum, held(m), &sum))
+			return UINT64_MAX;
+	return sum;
+}
+
 void share_plan(struct share_group *g)
 {
-	uint64_t fair = g->count ? level(g) : 0, free_bytes = g->window;
+	uint64_t fair = g->count ? level(g) : 0, out, free_bytes;
 
 	for (struct share_member *m = g->head; m; m = m->next) {
 		uint64_t want = m->signed_total + target(m, fair);
@@ -106,8 +117,11 @@ void share_plan(struct share_group *g)
 		if (want < m->limit)
 			lower(m, want);
 	}
-	for (const struct share_member *m = g->head; m; m = m->next)
-		free_bytes = above(free_bytes, held(m));
+	/* Beyond a window that shrank nothing rises, not even to what a worker may still apply. */
+	out = exposed(g);
+	if (out > g->window)
+		return;
+	free_bytes = g->window - out;
 	for (struct share_member *m = g->head; m; m = m->next) {
 		uint64_t want = m->signed_total + target(m, fair);
 
