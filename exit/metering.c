@@ -44,12 +44,15 @@ int metering_read(struct exit_role *e)
 
 /* ---- receipts ---- */
 
-static void push(struct exit_peer *p, uint64_t now)
+void metering_push(struct exit_peer *p)
 {
-	p->pushed_ms = now;
-	if (p->exit->control)
-		control_server_push(p->exit->control, p->owner, VERB_RECEIPT, &p->offer,
-				    sizeof(p->offer));
+	struct control_server *control = p->exit->control;
+
+	p->pushed_ms = clock_ms();
+	if (control && p->outstanding)
+		control_server_push(control, p->owner, VERB_RECEIPT, &p->offer, sizeof(p->offer));
+	if (control && p->has_debt)
+		control_server_push(control, p->owner, VERB_RECEIPT, &p->debt, sizeof(p->debt));
 }
 
 static void issued(void *arg, int err, const struct receipt_offer *offer)
@@ -66,7 +69,7 @@ static void issued(void *arg, int err, const struct receipt_offer *offer)
 		p->issued_ms = now;
 		p->issued_bytes = le64_get(offer->body.bytes_up) + le64_get(offer->body.bytes_down);
 		p->exit->receipts_issued++;
-		push(p, now);
+		metering_push(p);
 	}
 	if (p->frozen)
 		session_close(p, CLOSE_DISPUTE);
@@ -177,6 +180,7 @@ static void unpaid_cosigned(void *arg, int err, const struct ledger_payer *payer
 		body.credit = le64_of(payer->credit);
 		c->e->receipts_signed++;
 		session_window(c->e, c->payer, payer);
+		session_unpaid(c->e, c->payer, c->session);
 		control_server_reply(c->e->control, &c->caller, VERB_WINDOW, c->id, &body,
 				     sizeof(body));
 	}
@@ -287,8 +291,9 @@ static void poll_peer(struct exit_peer *p, uint64_t now)
 {
 	const struct exit_role *e = p->exit;
 
-	if (p->outstanding && !p->cosigning.waiting && now - p->pushed_ms >= EXIT_PUSH_MS)
-		push(p, now);
+	if (((p->outstanding && !p->cosigning.waiting) || p->has_debt) &&
+	    now - p->pushed_ms >= EXIT_PUSH_MS)
+		metering_push(p);
 	if (p->state == PEER_CLOSING) {
 		session_closing(p, now);
 	} else if (p->state == PEER_LIVE && now - p->active_ms >= e->config.idle_ms) {

@@ -51,7 +51,9 @@ struct exit_peer {
 	bool outstanding; /* offer waits for its signature */
 	struct receipt_offer offer;
 	uint64_t pushed_ms, issued_ms, asked_ms;
-	bool frozen;      /* disputed, or the ledger gives no more receipts: none are asked for */
+	bool frozen;   /* disputed, or the ledger gives no more receipts: none are asked for */
+	bool has_debt; /* debt is an unsigned receipt of an earlier session of its payer */
+	struct receipt_offer debt;
 	unsigned pending; /* ledger calls whose answer will name this peer */
 
 	uint64_t expires; /* of its terms, wall seconds */

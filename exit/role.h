@@ -66,6 +66,9 @@ void session_closing(struct exit_peer *p, uint64_t now);
  */
 void session_window(struct exit_role *e, const uint8_t id[static KEY_LEN],
 		    const struct ledger_payer *payer);
+/* That receipt of an earlier session is signed: on to the next one there may be. */
+void session_unpaid(struct exit_role *e, const uint8_t payer[static KEY_LEN],
+		    const uint8_t session[static SESSION_ID_LEN]);
 /* Answers without a peer. */
 void session_refuse(struct exit_role *e, const struct control_caller *caller, uint32_t id,
 		    enum refusal code);
@@ -82,6 +85,8 @@ uint64_t metering_poll(struct exit_role *e);
 void metering_issue(struct exit_peer *p);
 /* The same, if one is due. */
 void metering_issue_due(struct exit_peer *p, uint64_t now);
+/* Shows the owner what waits for a signature: this session's receipt, an earlier one's, or both. */
+void metering_push(struct exit_peer *p);
 /* If it has window again. */
 void metering_release(struct exit_peer *p);
 void metering_cosign(struct exit_peer *p, const struct control_caller *caller, uint32_t id,

@@ -118,7 +118,7 @@ static int add_to_device(struct exit_peer *p)
 	return tunnel_set_peer(p->exit->tunnel, &settings);
 }
 
-/* Shows the caller an old receipt it has not signed yet. */
+/* Shows the caller an old receipt it has not signed yet; the poll repeats it for a live session. */
 static void unpaid_found(void *arg, int err, const struct receipt_offer *offer)
 {
 	struct exit_peer *p = arg;
@@ -126,14 +126,16 @@ static void unpaid_found(void *arg, int err, const struct receipt_offer *offer)
 	struct exit_unpaid *u = &e->unpaid[e->unpaid_next];
 
 	p->pending--;
-	if (err || !e->control)
+	p->has_debt = !err;
+	if (err)
 		return;
+	p->debt = *offer;
 	e->unpaid_next = (e->unpaid_next + 1) % EXIT_UNPAID_MAX;
 	u->used = true;
 	memcpy(u->session, offer->body.session, SESSION_ID_LEN);
 	memcpy(u->owner, p->owner, KEY_LEN);
 	memcpy(u->payer, p->payer, KEY_LEN);
-	control_server_push(e->control, p->owner, VERB_RECEIPT, offer, sizeof(*offer));
+	metering_push(p);
 }
 
 static void unpaid_then_refuse(void *arg, int err, const struct receipt_offer *offer)
@@ -144,10 +146,25 @@ static void unpaid_then_refuse(void *arg, int err, const struct receipt_offer *o
 	refuse_opened(p, err ? REFUSED_CREDIT : REFUSED_UNPAID);
 }
 
-static void show_unpaid(struct exit_peer *p, ledger_issued done)
+static void ask_unpaid(struct exit_peer *p, ledger_issued done)
 {
 	p->pending++;
 	ledger_unpaid(p->exit->ledger, p->payer, done, p);
+}
+
+void session_unpaid(struct exit_role *e, const uint8_t payer[static KEY_LEN],
+		    const uint8_t session[static SESSION_ID_LEN])
+{
+	struct exit_peer *p = NULL;
+
+	while ((p = peers_next(e->peers, p))) {
+		if (!p->has_debt || memcmp(p->payer, payer, KEY_LEN) != 0 ||
+		    memcmp(p->debt.body.session, session, SESSION_ID_LEN) != 0)
+			continue;
+		p->has_debt = false;
+		if (p->state == PEER_LIVE)
+			ask_unpaid(p, unpaid_found);
+	}
 }
 
 static void opened(void *arg, int err, const struct ledger_payer *payer)
@@ -163,7 +180,7 @@ static void opened(void *arg, int err, const struct ledger_payer *payer)
 	} else if (e->stopping || e->device_down) {
 		refuse_opened(p, REFUSED_BUSY);
 	} else if (payer->window == 0 && payer->debt) {
-		show_unpaid(p, unpaid_then_refuse);
+		ask_unpaid(p, unpaid_then_refuse);
 	} else if (payer->window == 0) {
 		refuse_opened(p, REFUSED_CREDIT);
 	} else if (add_to_device(p) != 0) {
@@ -174,7 +191,7 @@ static void opened(void *arg, int err, const struct ledger_payer *payer)
 		session_window(e, p->payer, payer);
 		answer_peer(p, &p->opening.caller, p->opening.id);
 		if (payer->debt)
-			show_unpaid(p, unpaid_found);
+			ask_unpaid(p, unpaid_found);
 	}
 }
 

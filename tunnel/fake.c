@@ -80,8 +80,10 @@ static int fake_set_peer(struct tunnel *t, const struct tunnel_peer *peer, bool 
 		return 0;
 	if (!p && t->fake->count == FAKE_PEERS)
 		return -ENOSPC;
-	if (!p)
+	if (!p) {
 		p = &t->fake->peers[t->fake->count++];
+		*p = (struct fake_peer){0};
+	}
 	p->settings = *peer;
 	p->settings.allowed = NULL;
 	return 0;
