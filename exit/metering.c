@@ -280,7 +280,7 @@ static void topped_up(void *arg, int err, const struct ledger_payer *payer)
 
 static void ask_for_top_up(struct exit_peer *p, uint64_t now)
 {
-	if (!p->held || p->pending || now - p->asked_ms < EXIT_ASK_MS)
+	if (!p->held || p->outstanding || p->pending || now - p->asked_ms < EXIT_ASK_MS)
 		return;
 	p->asked_ms = now;
 	p->pending++;
