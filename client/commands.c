@@ -16,7 +16,7 @@ const struct command commands[] = {
 	 "  --announce ADDR:PORT  where clients reach it; once for IPv4, once for IPv6\n"
 	 "  --client              make a client's files instead\n"
 	 "  --relay FILE          the relay's descriptor\n"
-	 "  --exit FILE           the exit's descriptor (of a node's relay role: its exit)\n"
+	 "  --exit FILE           the exit's descriptor\n"
 	 "  --data-dir DIR        where the books are kept\n"
 	 "  --dir DIR             where the files go; /etc/culvert\n"
 	 "Nothing is ever overwritten.\n"},
