@@ -32,6 +32,7 @@ struct provider {
 	uint64_t window, credit;
 	bool refused_credit;
 	uint32_t opens;
+	uint64_t opened_ms;
 	const char *trouble;
 
 	struct event *open_timer;
@@ -67,6 +68,7 @@ static void session_began(struct provider *p, const uint8_t session[static SESSI
 	judge_begin(&p->judge, session);
 	p->state = PROVIDER_OPEN;
 	p->opens++;
+	p->opened_ms = clock_ms();
 	p->trouble = NULL;
 	p->refused_credit = false;
 	p->misses = 0;
@@ -686,6 +688,7 @@ void provider_view(const struct provider *p, struct provider_view *view)
 		.out_of_credit =
 			p->refused_credit || (p->state == PROVIDER_OPEN && p->window < WINDOW_DRY),
 		.opens = p->opens,
+		.age_ms = clock_ms() - p->opened_ms,
 		.trouble = p->trouble,
 	};
 	memcpy(view->session, s->id, SESSION_ID_LEN);

@@ -84,6 +84,7 @@ struct provider_view {
 	uint64_t window, credit;
 	bool out_of_credit;
 	uint32_t opens;      /* sessions opened in all */
+	uint64_t age_ms;     /* of the session */
 	const char *trouble; /* why it is not open, a sentence part; NULL: nothing known */
 };
 void provider_view(const struct provider *p, struct provider_view *view);
