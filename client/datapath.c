@@ -65,7 +65,9 @@ static enum tunnel_backend backend_of(const char *name)
 {
 	if (strcmp(name, "kernel") == 0)
 		return TUNNEL_KERNEL;
-	return strcmp(name, "userspace") == 0 ? TUNNEL_USERSPACE : TUNNEL_AUTO;
+	if (strcmp(name, "userspace") == 0)
+		return TUNNEL_USERSPACE;
+	return strcmp(name, "fake") == 0 ? TUNNEL_FAKE : TUNNEL_AUTO;
 }
 
 static void watch_device(struct datapath *d);
