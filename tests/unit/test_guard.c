@@ -1,0 +1,272 @@
+/*
+ * Whatever way the agent dies, the host is as it was: a real device and real rules, in a network
+ * namespace of the test's own. Needs root.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <dirent.h>
+#include <net/if.h>
+#include <sched.h>
+
+#include <cmocka.h>
+
+#include "client/guard.c"
+#include "proto/crypto.h"
+
+#include "base/clock.h"
+#include "base/spawn.h"
+#include "tunnel/device.h"
+
+#define MARK 52820
+
+static char dir[64], sock[96], interface[16];
+
+/* The host's state that the guard answers for, as text. */
+static void look(char out[static 8192])
+{
+	static const char *const commands[][8] = {
+		{"ip", "-o", "link", NULL},
+		{"ip", "rule", NULL},
+		{"ip", "-6", "rule", NULL},
+		{"ip", "route", "show", "table", "all", NULL},
+		{"ip", "-6", "route", "show", "table", "all", NULL},
+	};
+	size_t used = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		char part[2048] = "";
+
+		(void)!spawn_run(commands[i], NULL, part, sizeof(part));
+		used += (size_t)snprintf(out + used, 8192 - used, "%s", part);
+	}
+}
+
+static bool contains_ours(void)
+{
+	char text[8192], mark[16];
+
+	look(text);
+	snprintf(mark, sizeof(mark), "0x%x", MARK);
+	return strstr(text, interface) || strstr(text, mark);
+}
+
+/* An agent that made everything, says who guards it, and waits to be killed. */
+static void __attribute__((noreturn)) agent(int say, bool clean_end)
+{
+	struct tunnel_config config = {.backend = TUNNEL_AUTO, .fwmark = MARK};
+	struct tunnel_prefix all[2] = {{.net.ip = {[10] = 0xff, [11] = 0xff}}, {.bits = 0}};
+	struct tunnel *device;
+	struct guard *g;
+	int lock = guard_lock(sock);
+
+	memcpy(config.name, interface, sizeof(config.name));
+	x25519_generate(config.private_key);
+	if (lock < 0 || guard_start(&g, lock, sock, interface, MARK) < 0)
+		_exit(1);
+	guard_note(g, GUARD_DEVICE);
+	if (tunnel_open(&device, &config) < 0)
+		_exit(2);
+	guard_note(g, GUARD_DEVICE | GUARD_RULES);
+	if (route_into(interface, all, 2, MARK) < 0)
+		_exit(3);
+	close(open(sock, O_CREAT | O_WRONLY, 0600));
+	if (clean_end) {
+		route_clean(MARK);
+		tunnel_close(device);
+		guard_end(g);
+		_exit(0);
+	}
+	if (write(say, &g->pid, sizeof(g->pid)) < 0)
+		_exit(4);
+	for (;;)
+		pause();
+}
+
+static pid_t start_agent(pid_t *guard_pid)
+{
+	int say[2];
+	pid_t pid;
+
+	assert_int_equal(pipe2(say, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0)
+		agent(say[1], false);
+	close(say[1]);
+	assert_int_equal(read(say[0], guard_pid, sizeof(*guard_pid)), sizeof(*guard_pid));
+	close(say[0]);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static int wait_lock(void)
+{
+	uint64_t until = clock_ms() + 5000;
+	int lock;
+
+	while ((lock = guard_lock(sock)) == -EWOULDBLOCK && clock_ms() < until)
+		usleep(20000);
+	return lock;
+}
+
+static void nothing_is_left(void)
+{
+	char uapi[64];
+
+	assert_false(contains_ours());
+	snprintf(uapi, sizeof(uapi), "/var/run/wireguard/%s.sock", interface);
+	assert_int_not_equal(access(uapi, F_OK), 0);
+	assert_int_not_equal(access(sock, F_OK), 0);
+}
+
+static void dir_is_empty(void)
+{
+	DIR *d = opendir(dir);
+	unsigned entries = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		entries++;
+	closedir(d);
+	assert_int_equal(entries, 2);
+}
+
+static void killed_agent_is_cleaned_after(void **state)
+{
+	pid_t guard, pid = start_agent(&guard);
+	int lock;
+
+	(void)state;
+	assert_true(contains_ours());
+	assert_int_equal(guard_lock(sock), -EWOULDBLOCK);
+	end(pid);
+	lock = wait_lock();
+	assert_in_range(lock, 0, 1000);
+	nothing_is_left();
+	assert_false(guard_clean(lock, sock));
+	guard_unlock(lock, sock);
+	dir_is_empty();
+}
+
+static void killed_guard_is_made_good_by_the_next(void **state)
+{
+	pid_t guard, pid = start_agent(&guard);
+	int lock;
+
+	(void)state;
+	kill(guard, SIGKILL);
+	end(pid);
+	lock = wait_lock();
+	assert_in_range(lock, 0, 1000);
+	assert_true(contains_ours());
+	assert_true(guard_clean(lock, sock));
+	nothing_is_left();
+	guard_unlock(lock, sock);
+	dir_is_empty();
+}
+
+static void stop_signals_do_not_end_the_guard(void **state)
+{
+	pid_t guard, pid = start_agent(&guard);
+	int lock;
+
+	(void)state;
+	kill(guard, SIGTERM);
+	kill(guard, SIGINT);
+	kill(guard, SIGHUP);
+	usleep(50000);
+	end(pid);
+	lock = wait_lock();
+	assert_in_range(lock, 0, 1000);
+	nothing_is_left();
+	guard_unlock(lock, sock);
+}
+
+static void clean_end_leaves_nothing_to_do(void **state)
+{
+	int status, lock;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		agent(-1, true);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	lock = guard_lock(sock); /* at once: guard_end waits for the guard */
+	assert_in_range(lock, 0, 1000);
+	nothing_is_left();
+	guard_unlock(lock, sock);
+}
+
+static void others_devices_are_left_alone(void **state)
+{
+	const char *const make[] = {"ip", "link", "add", interface, "type", "veth", NULL};
+	const char *const remove[] = {"ip", "link", "delete", interface, NULL};
+	struct guard_state s = {.mark = MARK, .made = GUARD_DEVICE};
+	char out[256];
+	int lock = guard_lock(sock);
+
+	(void)state;
+	assert_in_range(lock, 0, 1000);
+	assert_int_equal(spawn_run(make, NULL, out, sizeof(out)), 0);
+	memcpy(s.interface, interface, sizeof(s.interface));
+	state_write(lock, &s);
+	guard_clean(lock, sock);
+	assert_true(contains_ours());
+	assert_int_equal(spawn_run(remove, NULL, out, sizeof(out)), 0);
+	guard_unlock(lock, sock);
+}
+
+static void a_torn_state_is_no_state(void **state)
+{
+	struct guard_state s;
+	int lock = guard_lock(sock);
+
+	(void)state;
+	assert_int_equal(pwrite(lock, "culvert1 ", 9, 0), 9);
+	assert_false(state_read(lock, &s));
+	guard_unlock(lock, sock);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/cli-guard-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(sock, sizeof(sock), "%s/client.sock", dir);
+	snprintf(interface, sizeof(interface), "cli-%u", (unsigned)getpid());
+	return unshare(CLONE_NEWNET);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed_agent_is_cleaned_after),
+		cmocka_unit_test(killed_guard_is_made_good_by_the_next),
+		cmocka_unit_test(stop_signals_do_not_end_the_guard),
+		cmocka_unit_test(clean_end_leaves_nothing_to_do),
+		cmocka_unit_test(others_devices_are_left_alone),
+		cmocka_unit_test(a_torn_state_is_no_state),
+	};
+
+	if (geteuid() != 0) {
+		fprintf(stderr, "test_guard: skipped: needs root for a network namespace\n");
+		return 0;
+	}
+	crypto_start();
+	log_init("test", LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
