@@ -1,0 +1,406 @@
+/* Sessions of the relay role: OPEN, receipts and windows, the end, and who may say what. */
+#include "tests/unit/relay_world.h"
+
+static void test_open_again_is_the_same_session(void **state)
+{
+	struct body_open open = open_of(1, 1);
+	struct body_granted first, again;
+
+	(void)state;
+	assert_true(ask(1, VERB_OPEN, &open, sizeof(open)));
+	assert_true(ask(1, VERB_OPEN, &open, sizeof(open))); /* before the ledger has spoken */
+	assert_int_equal(world.replies, 0);
+	world_run();
+	assert_int_equal(world.opens, 1);
+	assert_int_equal(world.replied[VERB_GRANTED], 1);
+	memcpy(&first, world.reply, sizeof(first));
+	assert_int_equal(le64_get(first.window), WINDOW);
+	assert_true(ask(1, VERB_OPEN, &open, sizeof(open)));
+	memcpy(&again, world.reply, sizeof(again));
+	assert_int_equal(world.opens, 1);
+	assert_memory_equal(&first, &again, sizeof(first));
+	assert_int_equal(registry_count(relay->registry), 1);
+}
+
+static void expect_refusal(struct body_open open, uint8_t client, uint32_t code)
+{
+	assert_true(ask(client, VERB_OPEN, &open, sizeof(open)));
+	world_run();
+	assert_int_equal(refusal(), code);
+}
+
+static void test_open_refusals(void **state)
+{
+	struct body_open open = open_of(1, 1);
+	struct descriptor local;
+
+	(void)state;
+	expect_refusal(open, 2, REFUSED_SIGNATURE); /* another caller's statement */
+	open.nonce[0] ^= 1;
+	expect_refusal(open, 1, REFUSED_SIGNATURE);
+	describe(&local, &exit_id, ROLE_EXIT, "192.168.1.1:51820");
+	relay_set_exits(relay, &local, 1, NULL, NULL);
+	expect_refusal(open_of(1, 1), 1, REFUSED_EXIT_ADDRESS);
+	relay_set_exits(relay, &local, 0, NULL, NULL);
+	expect_refusal(open_of(1, 1), 1, REFUSED_UNKNOWN_EXIT);
+	relay_set_exits(relay, &exit_descriptor, 1, NULL, NULL);
+	world.self = (struct net_addr){0};
+	assert_true(net_addr_parse(&world.self, "8.8.8.8:51821")); /* found at send time */
+	expect_refusal(open_of(1, 1), 1, REFUSED_UNKNOWN_EXIT);
+	world.self = (struct net_addr){0};
+	world.window = 0;
+	expect_refusal(open_of(1, 1), 1, REFUSED_CREDIT);
+	assert_int_equal(world.closes, 1);
+	world.window = WINDOW;
+	for (uint8_t i = 0; i < 4; i++)
+		open_session(1, (uint8_t)(10 + i));
+	expect_refusal(open_of(1, 20), 1, REFUSED_FULL); /* per payer */
+	describe(&self, &relay_id, ROLE_RELAY, "8.8.4.4:51820");
+	self.body.relay_terms.body.price = le64_of(PRICE + 1);
+	relay_set_self(relay, &self);
+	self.body.relay_terms.body.price = le64_of(PRICE);
+	expect_refusal(open_of(1, 21), 1, REFUSED_TERMS);
+}
+
+/* Receipts come by quarter windows; a signature raises the limit before WINDOW is said. */
+static void test_receipts_open_the_window(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct relay_session *s = session_by(&g);
+	uint32_t h = s->handle;
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	assert_int_equal(world_carry(h, WINDOW / 4 - 1), WINDOW / 4 - 1);
+	world_run();
+	assert_int_equal(world.pushed[VERB_RECEIPT], 0);
+	world_carry(h, 1);
+	world_run();
+	assert_int_equal(world.pushed[VERB_RECEIPT], 1);
+	assert_int_equal(le64_get(world.receipt.body.bytes_down), WINDOW / 4);
+	/* Nothing signed: exactly the window passes, and not a byte more. */
+	assert_int_equal(world_carry(h, 2 * WINDOW), WINDOW - WINDOW / 4);
+	world_run();
+	assert_int_equal(world_carry(h, 1), 0);
+	assert_int_equal(world.pushed[VERB_RECEIPT], 1);
+	cosign(1, &world.receipt);
+	assert_true(world_step()); /* the ledger: only now is it durable */
+	assert_int_equal(world.reply_verb, VERB_WINDOW);
+	assert_int_equal(world.at[0][h].limit, WINDOW);
+	assert_true(world_step()); /* the very next thing is the worker's order */
+	assert_int_equal(world.at[0][h].limit, WINDOW + WINDOW / 4);
+	world_run();
+	assert_int_equal(world.pushed[VERB_RECEIPT], 2); /* what waited is issued at once */
+	assert_int_equal(le64_get(world.receipt.body.bytes_down), WINDOW);
+	cosign(1, &world.receipt);
+	world_run();
+	assert_int_equal(world_carry(h, 2 * WINDOW), WINDOW);
+}
+
+static void test_cosign_again_and_wrong(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct body_cosign bad = {.seq = le64_of(1)};
+	struct receipt_offer offer;
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	world_carry(session_by(&g)->handle, WINDOW / 2);
+	world_run();
+	offer = world.receipt;
+	memcpy(bad.session, g.session, SESSION_ID_LEN);
+	assert_true(ask(1, VERB_COSIGN, &bad, sizeof(bad)));
+	world_run();
+	assert_int_equal(refusal(), REFUSED_SIGNATURE);
+	bad.seq = le64_of(2);
+	assert_true(ask(1, VERB_COSIGN, &bad, sizeof(bad)));
+	assert_int_equal(refusal(), REFUSED_SIGNATURE);
+	cosign(1, &offer);
+	cosign(1, &offer); /* in flight */
+	world_run();
+	assert_int_equal(world.reply_verb, VERB_WINDOW);
+	assert_int_equal(world.cosigns, 1);
+	cosign(1, &offer); /* WINDOW was lost */
+	assert_int_equal(world.reply_verb, VERB_WINDOW);
+	assert_int_equal(world.cosigns, 1);
+	assert_int_equal(session_by(&g)->share.signed_total, WINDOW / 2);
+}
+
+/* Another's session, one that never was, one that is gone: all the same, and not ours. */
+static void test_only_the_owner_speaks(void **state)
+{
+	static const uint8_t verbs[] = {VERB_COSIGN, VERB_DISPUTE, VERB_CLOSE, VERB_KEEPALIVE};
+	struct body_granted g = open_session(1, 1);
+	uint8_t body[CONTROL_BODY_MAX] = {0};
+
+	(void)state;
+	memcpy(body, g.session, SESSION_ID_LEN);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		assert_false(ask(2, verbs[i], body, sizeof(body)));
+	assert_false(ask(2, VERB_PASS, body, PASS_MIN));
+	assert_int_equal(session_by(&g)->phase, PHASE_LIVE);
+	assert_true(ask(1, VERB_KEEPALIVE, body, SESSION_ID_LEN));
+	assert_int_equal(world.reply_verb, VERB_ALIVE);
+	body[0] ^= 1;
+	assert_false(ask(1, VERB_KEEPALIVE, body, SESSION_ID_LEN));
+	assert_false(ask(1, VERB_ADD_PEER, body, sizeof(struct body_add_peer)));
+	assert_false(ask(1, VERB_DESCRIBE, body, sizeof(struct descriptor)));
+}
+
+static void close_session(uint8_t client, const struct body_granted *g)
+{
+	struct body_close body = {0};
+
+	memcpy(body.session, g->session, SESSION_ID_LEN);
+	assert_true(ask(client, VERB_CLOSE, &body, sizeof(body)));
+}
+
+/* The worker's last word is what is billed; signed in time, the end is no default. */
+static void test_close_is_final_and_signed(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct body_close closed;
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	world_carry(session_by(&g)->handle, 1234);
+	close_session(1, &g);
+	close_session(1, &g); /* asked again meanwhile */
+	world_run();
+	assert_int_equal(place_of(0), -1);
+	assert_int_equal(world.reply_verb, VERB_CLOSED);
+	memcpy(&closed, world.reply, sizeof(closed));
+	assert_int_equal(le64_get(closed.bytes_down), 1234);
+	assert_int_equal(le32_get(closed.reason), CLOSE_ASKED);
+	assert_int_equal(le64_get(world.receipt.body.bytes_down), 1234);
+	assert_int_equal(world.closes, 0);
+	cosign(1, &world.receipt);
+	world_run();
+	assert_int_equal(world.reply_verb, VERB_WINDOW);
+	assert_int_equal(world.closes, 1);
+	assert_int_equal(world.closed_down, 1234);
+	assert_int_equal(registry_count(relay->registry), 0);
+	assert_int_equal(relay->exits.slot[0].sessions, 0);
+	assert_null(relay->calls);
+}
+
+/* An older receipt is outstanding at the close: the last one follows its signature. */
+static void test_close_behind_an_outstanding_receipt(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	world_carry(session_by(&g)->handle, WINDOW / 2);
+	world_run();
+	world_carry(session_by(&g)->handle, 7);
+	close_session(1, &g);
+	world_run();
+	assert_int_equal(le64_get(world.receipt.body.seq), 1);
+	cosign(1, &world.receipt);
+	world_run();
+	assert_int_equal(le64_get(world.receipt.body.seq), 2);
+	assert_int_equal(le64_get(world.receipt.body.bytes_down), WINDOW / 2 + 7);
+	cosign(1, &world.receipt);
+	world_run();
+	assert_int_equal(registry_count(relay->registry), 0);
+	assert_int_equal(world.closed_down, WINDOW / 2 + 7);
+}
+
+/* Never signed: a debt, shown at the next OPEN, and paid by its signature. */
+static void test_debt_is_shown_and_paid(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct receipt_offer debt;
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	world_carry(session_by(&g)->handle, 1000);
+	close_session(1, &g);
+	world_run();
+	ending_tick(relay, session_by(&g), clock_ms() + 11000);
+	world_run();
+	assert_int_equal(world.closes, 1);
+	assert_int_equal(registry_count(relay->registry), 0);
+	memset(&world.receipt, 0, sizeof(world.receipt));
+	g = open_session(2, 2);
+	assert_int_equal(le64_get(g.window), WINDOW - 1000);
+	debt = world.receipt;
+	assert_int_equal(le64_get(debt.body.bytes_down), 1000);
+	assert_memory_not_equal(debt.body.session, g.session, SESSION_ID_LEN);
+	assert_int_equal(world.pushed_to[0], 2);
+	assert_false(ask(3, VERB_COSIGN, &(struct body_cosign){0}, sizeof(struct body_cosign)));
+	cosign(2, &debt);
+	world_run();
+	assert_int_equal(world.reply_verb, VERB_WINDOW);
+	assert_int_equal(relay->showing, 0);
+	bind_session(&g, 1, 0, address(100));
+	assert_int_equal(world.at[0][session_by(&g)->handle].limit, WINDOW);
+}
+
+/* Two sessions of a payer never have more than its window between them. */
+static void test_sessions_of_a_payer_share(void **state)
+{
+	struct body_granted a = open_session(1, 1), b = open_session(1, 2);
+	uint32_t ha = session_by(&a)->handle, hb = session_by(&b)->handle;
+	uint64_t got;
+
+	(void)state;
+	bind_session(&a, 1, 0, address(100));
+	got = world_carry(ha, 600000);
+	assert_int_equal(got, 600000);
+	bind_session(&b, 1, 1, address(200));
+	got += world_carry(ha, WINDOW);
+	got += world_carry(hb, WINDOW);
+	world_run();
+	got += world_carry(ha, WINDOW) + world_carry(hb, WINDOW);
+	assert_int_equal(got, WINDOW);
+}
+
+static void test_dispute_closes_and_freezes(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct body_dispute body = {.seq = le64_of(1), .bytes_down = le64_of(5)};
+	struct body_close closed;
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	world_carry(session_by(&g)->handle, WINDOW / 2);
+	world_run();
+	memcpy(body.session, g.session, SESSION_ID_LEN);
+	body.seq = le64_of(9);
+	assert_true(ask(1, VERB_DISPUTE, &body, sizeof(body)));
+	assert_int_equal(refusal(), REFUSED_SIGNATURE);
+	body.seq = le64_of(1);
+	assert_true(ask(1, VERB_DISPUTE, &body, sizeof(body)));
+	world_run();
+	assert_int_equal(world.disputes, 1);
+	assert_int_equal(world.reply_verb, VERB_CLOSED);
+	memcpy(&closed, world.reply, sizeof(closed));
+	assert_int_equal(le32_get(closed.reason), CLOSE_DISPUTE);
+	assert_int_equal(registry_count(relay->registry), 0);
+}
+
+static void test_idle_and_exit_gone(void **state)
+{
+	struct body_granted a = open_session(1, 1), b = open_session(1, 2);
+	struct body_close closed;
+
+	(void)state;
+	bind_session(&a, 1, 0, address(100));
+	ending_tick(relay, session_by(&a), clock_ms() + 59000);
+	assert_int_equal(session_by(&a)->phase, PHASE_LIVE);
+	ending_tick(relay, session_by(&a), clock_ms() + 60001);
+	world_run();
+	assert_null(session_by(&a));
+	assert_int_equal(world.push_verb, VERB_CLOSED);
+	memcpy(&closed, world.push, sizeof(closed));
+	assert_int_equal(le32_get(closed.reason), CLOSE_IDLE);
+	relay_set_exits(relay, NULL, 0, NULL, NULL);
+	assert_int_equal(world.exit[0].wg.port, 0);
+	world_run();
+	assert_null(session_by(&b));
+	memcpy(&closed, world.push, sizeof(closed));
+	assert_int_equal(le32_get(closed.reason), CLOSE_EXIT_GONE);
+}
+
+/* Time alone brings a receipt while bytes flow, and shows an unsigned one again. */
+static void test_timer(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct relay_session *s = session_by(&g);
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	billing_tick(relay, s, clock_ms());
+	world_run();
+	assert_int_equal(world.pushed[VERB_RECEIPT], 0);
+	world_carry(s->handle, 100);
+	s->bill.issued_ms = clock_ms() - 60001;
+	billing_tick(relay, s, clock_ms());
+	world_run();
+	assert_int_equal(world.pushed[VERB_RECEIPT], 1);
+	assert_int_equal(le64_get(world.receipt.body.bytes_down), 100);
+	billing_tick(relay, s, clock_ms());
+	world_run();
+	assert_int_equal(world.pushed[VERB_RECEIPT], 2);
+	assert_int_equal(relay->count.receipts_issued, 1);
+}
+
+/* Credit that ran out holds the session; a grant lets it go on without another receipt. */
+static void test_grant_releases(void **state)
+{
+	struct body_granted g;
+	uint32_t h;
+
+	(void)state;
+	world.window = 1000;
+	g = open_session(1, 1);
+	h = session_by(&g)->handle;
+	bind_session(&g, 1, 0, address(100));
+	assert_int_equal(world_carry(h, 5000), 1000);
+	world_run();
+	world.window = 0; /* all it had is signed away */
+	cosign(1, &world.receipt);
+	world_run();
+	assert_int_equal(world_carry(h, 5000), 0);
+	world.window = 4000;
+	relay_payer_changed(relay, payer_id.id);
+	world_run();
+	assert_int_equal(world_carry(h, 5000), 4000);
+}
+
+static bool stopped;
+
+static void on_done(void *arg)
+{
+	(void)arg;
+	stopped = true;
+}
+
+static void test_stop_tells_the_ledger_all(void **state)
+{
+	struct body_granted a = open_session(1, 1);
+	struct body_open open = open_of(2, 9);
+
+	(void)state;
+	stopped = false;
+	bind_session(&a, 1, 0, address(100));
+	world_carry(session_by(&a)->handle, 500);
+	assert_true(ask(2, VERB_OPEN, &open, sizeof(open))); /* the ledger has not answered yet */
+	relay_stop(relay, on_done, NULL);
+	world_run();
+	assert_int_equal(refusal(), REFUSED_BUSY);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	assert_false(stopped); /* the last receipt may still be signed */
+	cosign(1, &world.receipt);
+	world_run();
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	assert_true(stopped);
+	assert_int_equal(world.closes, 2);
+	assert_null(relay->calls);
+}
+
+#define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WORLD_TEST(test_open_again_is_the_same_session),
+		WORLD_TEST(test_open_refusals),
+		WORLD_TEST(test_receipts_open_the_window),
+		WORLD_TEST(test_cosign_again_and_wrong),
+		WORLD_TEST(test_only_the_owner_speaks),
+		WORLD_TEST(test_close_is_final_and_signed),
+		WORLD_TEST(test_close_behind_an_outstanding_receipt),
+		WORLD_TEST(test_debt_is_shown_and_paid),
+		WORLD_TEST(test_sessions_of_a_payer_share),
+		WORLD_TEST(test_dispute_closes_and_freezes),
+		WORLD_TEST(test_idle_and_exit_gone),
+		WORLD_TEST(test_timer),
+		WORLD_TEST(test_grant_releases),
+		WORLD_TEST(test_stop_tells_the_ledger_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
