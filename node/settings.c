@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "config/keyfile.h"
@@ -59,13 +60,20 @@ int settings_ledger(struct ledger_config *out, const struct config_node *c,
 	return 0;
 }
 
+static unsigned cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > PLANE_WORKERS_MAX ? PLANE_WORKERS_MAX : (unsigned)n;
+}
+
 void settings_relay(struct relay_config *out, const struct config_node *c)
 {
 	*out = (struct relay_config){
 		.plane =
 			{
 				.listen = c->listen,
-				.workers = c->workers,
+				.workers = c->workers ? c->workers : cores(),
 				.max_sessions = c->max_sessions,
 				.max_exits = NODE_EXIT_SLOTS,
 				.allow = c->allow,

@@ -104,10 +104,11 @@ static void forge(struct message_bind *m, const struct forger *f, unsigned n)
 	crypto_random(token, sizeof(token));
 	switch (n % 8) {
 	case 0: /* a key made up */
-		bind_make(m, type, f->victim.session, counter, token, key);
+		bind_make(m, type, f->victim.session, counter, n & 8 ? token : NULL, key);
 		break;
 	case 1: /* another session's key */
-		bind_make(m, type, f->victim.session, counter, f->own_token, f->own.bind_key);
+		bind_make(m, type, f->victim.session, counter, n & 8 ? f->own_token : NULL,
+			  f->own.bind_key);
 		break;
 	case 2: /* replays, as they were */
 		*m = f->seen_bind;
@@ -179,6 +180,24 @@ static void test_forged_moves_move_nothing(void **state)
 	bind_session(&f.victim, 6, 1, address(200)); /* the owner still can */
 }
 
+/* Whoever reads the CHALLENGE on its way has the token and may write any source address. */
+static void test_the_token_alone_is_nothing(void **state)
+{
+	struct body_granted g = open_session(1, 1), own = open_session(2, 2);
+	struct message_bind m;
+	uint8_t token[NONCE_LEN];
+
+	(void)state;
+	bind_make(&m, MESSAGE_BIND, g.session, 1, NULL, g.bind_key);
+	say_bind(&m, 0, address(100));
+	memcpy(token, world.sent.token, NONCE_LEN);
+	bind_make(&m, MESSAGE_ANSWER, g.session, 1, token, own.bind_key);
+	say_bind(&m, 0, address(100));
+	world_run();
+	assert_int_equal(place_of(session_by(&g)->handle), -1);
+	assert_int_equal(relay->count.bad_binds, 1);
+}
+
 /* Lengths and types that are none of the client's. */
 static void test_nonsense_is_silence(void **state)
 {
@@ -211,6 +230,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_address_of_another_session, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(test_forged_moves_move_nothing, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(test_the_token_alone_is_nothing, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(test_nonsense_is_silence, world_setup,
 						world_teardown),
