@@ -38,7 +38,8 @@ struct relay_tally {
 	uint64_t packets, bytes;
 };
 
-/* Control datagrams are outside the balance: they are counted as control_in and are not data. */
+/* Control datagrams are outside the balance: they are counted as control_in and are not data;
+ * control_lost of them found the main thread too far behind. */
 struct relay_counters {
 	struct relay_tally in[DIRECTION_COUNT], out[DIRECTION_COUNT];
 	struct relay_tally drop[DIRECTION_COUNT][DROP_COUNT];

@@ -42,6 +42,7 @@ struct plane_session {
 	uint64_t packets_up, packets_down;
 	uint64_t limit; /* up + down never exceeds this */
 	uint64_t mark;  /* reaching this calls marked() once, until set again */
+	/* A client index that is live for another session by then is dropped at installing. */
 	struct plane_indices client_indices, exit_indices;
 };
 
@@ -66,16 +67,23 @@ struct plane_ops {
 	void (*limited)(void *arg, uint32_t handle, uint64_t limit, uint64_t up, uint64_t down);
 };
 
-/* Opens the sockets and starts the workers. 0 or -errno (said by log_warn). */
+/*
+ * Opens the sockets and starts the workers. 0 or -errno (said by log_warn). A port that any other
+ * socket holds is refused (-EADDRINUSE), even one that shares it.
+ */
 MUST_CHECK int plane_create(struct plane **out, const struct plane_config *config,
 			    struct event_base *main, const struct plane_ops *ops, void *arg);
+/* Ends the workers; answers on their way are not delivered. Not from within a callback. */
 void plane_destroy(struct plane *p);
 
 /* Sets a slot of the exit table; workers see whole entries only. wg.port 0 removes: its packets
- * drop. */
+ * drop; so do those to an address in a special range not allowed, or of this relay itself. */
 void plane_set_exit(struct plane *p, uint32_t slot, const struct plane_exit *exit);
 
-/* All of these are asynchronous, in order per worker, and never lost: a full ring is waited out. */
+/*
+ * All of these are asynchronous, in order per worker, and never lost: a full ring is waited out.
+ * They may be called from callbacks. Orders for a handle that is not live there are not answered.
+ */
 void plane_install(struct plane *p, unsigned worker, const struct plane_session *s);
 void plane_retire(struct plane *p, unsigned worker, uint32_t handle);
 void plane_limit(struct plane *p, unsigned worker, uint32_t handle, uint64_t limit, uint64_t mark);

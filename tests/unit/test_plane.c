@@ -68,8 +68,63 @@ static void test_address_of_another(void **state)
 	stage_close();
 }
 
+/* ---- sending ------------------------------------------------------------------------------------
+ */
+
+/* What the kernel refuses to send (to a broadcast address) is nobody's bytes, and costs nobody else
+ * in the batch anything. */
+static void test_send_refused(void **state)
+{
+	enum {
+		EACH = 100
+	};
+	struct plane_exit broadcast;
+	struct relay_counters c;
+
+	(void)state;
+	stage_open(1);
+	stage_open_session(0, UINT64_MAX, UINT64_MAX);
+	stage_open_session(1, UINT64_MAX, UINT64_MAX);
+	broadcast = stage.exit_entries[1];
+	assert_true(net_addr_parse(&broadcast.wg, "127.255.255.255:9"));
+	plane_set_exit(stage.plane, 1, &broadcast);
+	plane_meter(stage.plane, 0, 0);
+	STAGE_WAIT(stage.told.marked == 1);
+	for (int n = 0; n < EACH; n++)
+		for (uint32_t i = 0; i < 2; i++) {
+			stage_transport(stage_exit_index(i));
+			stage_send_up(&stage.clients[i], 64);
+		}
+	stage_settle();
+	stage_assert_balance();
+	c = stage_counters();
+	assert_int_equal(c.drop[DIRECTION_UP][DROP_send_failed].packets, EACH);
+	assert_int_equal(c.drop[DIRECTION_UP][DROP_send_failed].bytes, EACH * 64);
+	assert_int_equal(stage.exits[0].bytes, STAGE_INITIATION + EACH * 64);
+	assert_int_equal(stage_retire(0).up, STAGE_INITIATION + EACH * 64);
+	assert_int_equal(stage_retire(1).up, STAGE_INITIATION);
+	stage_close();
+}
+
 /* ---- orders, control ----------------------------------------------------------------------------
  */
+
+/* A worker that answers faster than anybody listens: its ring fills up, and nothing is lost. */
+static void test_nobody_listens(void **state)
+{
+	(void)state;
+	stage_open(1);
+	for (uint32_t i = 0; i < STAGE_SESSIONS; i++) {
+		struct plane_session s = {.handle = i, .client.port = (uint16_t)(i + 1)};
+
+		s.client.ip[0] = 0x20;
+		plane_install(stage.plane, 0, &s); /* mark 0: reached at once */
+		if (i % 50 == 0)
+			stage_nap();
+	}
+	STAGE_WAIT(stage.told.installed == STAGE_SESSIONS && stage.told.marked == STAGE_SESSIONS);
+	stage_close();
+}
 
 /* More orders than both rings hold, without a look at the answers in between. */
 static void test_full_rings(void **state)
@@ -196,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limit_and_mark), cmocka_unit_test(test_address_of_another),
+		cmocka_unit_test(test_send_refused),   cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_full_rings),     cmocka_unit_test(test_control_flood),
 		cmocka_unit_test(test_send),           cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_self),
