@@ -5,22 +5,20 @@
 static const struct {
 	enum message_type type;
 	uint16_t min, max;
-	uint16_t multiple; /* the length is a multiple of this */
 } datagrams[] = {
 	{MESSAGE_WG_INITIATION, sizeof(struct message_initiation),
-	 sizeof(struct message_initiation), 1},
-	{MESSAGE_WG_RESPONSE, sizeof(struct message_response), sizeof(struct message_response), 1},
-	{MESSAGE_WG_COOKIE, sizeof(struct message_cookie), sizeof(struct message_cookie), 1},
-	{MESSAGE_WG_TRANSPORT, WG_TRANSPORT_MIN, UINT16_MAX, 16},
-	{MESSAGE_INITIATION, sizeof(struct message_initiation), sizeof(struct message_initiation),
-	 1},
-	{MESSAGE_RESPONSE, sizeof(struct message_response), sizeof(struct message_response), 1},
-	{MESSAGE_COOKIE, sizeof(struct message_cookie), sizeof(struct message_cookie), 1},
-	{MESSAGE_TRANSPORT, WG_TRANSPORT_MIN + sizeof(struct body_header), CONTROL_DATAGRAM_MAX, 1},
-	{MESSAGE_BIND, sizeof(struct message_bind), sizeof(struct message_bind), 1},
-	{MESSAGE_CHALLENGE, sizeof(struct message_bind), sizeof(struct message_bind), 1},
-	{MESSAGE_ANSWER, sizeof(struct message_bind), sizeof(struct message_bind), 1},
-	{MESSAGE_BOUND, sizeof(struct message_bind), sizeof(struct message_bind), 1},
+	 sizeof(struct message_initiation)},
+	{MESSAGE_WG_RESPONSE, sizeof(struct message_response), sizeof(struct message_response)},
+	{MESSAGE_WG_COOKIE, sizeof(struct message_cookie), sizeof(struct message_cookie)},
+	{MESSAGE_WG_TRANSPORT, WG_TRANSPORT_MIN, UINT16_MAX},
+	{MESSAGE_INITIATION, sizeof(struct message_initiation), sizeof(struct message_initiation)},
+	{MESSAGE_RESPONSE, sizeof(struct message_response), sizeof(struct message_response)},
+	{MESSAGE_COOKIE, sizeof(struct message_cookie), sizeof(struct message_cookie)},
+	{MESSAGE_TRANSPORT, WG_TRANSPORT_MIN + sizeof(struct body_header), CONTROL_DATAGRAM_MAX},
+	{MESSAGE_BIND, sizeof(struct message_bind), sizeof(struct message_bind)},
+	{MESSAGE_CHALLENGE, sizeof(struct message_bind), sizeof(struct message_bind)},
+	{MESSAGE_ANSWER, sizeof(struct message_bind), sizeof(struct message_bind)},
+	{MESSAGE_BOUND, sizeof(struct message_bind), sizeof(struct message_bind)},
 };
 
 /* RECEIPT, CLOSED and PASSED travel unasked and PASS is carried, not answered: answer 0. */
@@ -58,10 +56,7 @@ enum message_type message_type_of(const uint8_t *msg, size_t len)
 	for (size_t i = 0; i < ARRAY_SIZE(datagrams); i++) {
 		if (datagrams[i].type != msg[0])
 			continue;
-		if (len < datagrams[i].min || len > datagrams[i].max ||
-		    len % datagrams[i].multiple != 0)
-			return 0;
-		return datagrams[i].type;
+		return len >= datagrams[i].min && len <= datagrams[i].max ? datagrams[i].type : 0;
 	}
 	return 0;
 }

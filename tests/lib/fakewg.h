@@ -10,7 +10,7 @@
 void fakewg_initiation(struct message_initiation *out, uint32_t sender,
 		       const uint8_t mac1_key[static KEY_LEN]);
 void fakewg_response(struct message_response *out, uint32_t sender, uint32_t receiver);
-/* size: a multiple of 16, at least WG_TRANSPORT_MIN; the payload is left as it is. */
+/* size: at least WG_TRANSPORT_MIN; the payload is left as it is. */
 void fakewg_transport(uint8_t *out, uint32_t receiver, uint64_t counter);
 
 #endif

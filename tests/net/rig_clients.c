@@ -152,7 +152,7 @@ static void forge(const char *kind, int fd, uint64_t i)
 		fakewg_transport(transport,
 				 victim->exit_indices[(victim->exit_index_count - 1) % RIG_INDICES],
 				 i);
-		(void)!send(fd, transport, sizeof(transport) / 16 * 16, 0);
+		(void)!send(fd, transport, sizeof(transport), 0);
 		return;
 	}
 	if (strcmp(kind, "replay") == 0) {

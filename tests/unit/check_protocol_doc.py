@@ -129,7 +129,7 @@ def check_lengths(sizes, constants, tables):
         shape = shapes.get(row[1].removeprefix("MESSAGE_").removeprefix("WG_"))
         smallest = constants["WG_TRANSPORT_MIN"]
         want = str(sizes[shape]) if shape else {
-            "MESSAGE_WG_TRANSPORT": f"at least {smallest}, a multiple of 16",
+            "MESSAGE_WG_TRANSPORT": f"at least {smallest}",
             "MESSAGE_TRANSPORT": f"{smallest + sizes['body_header']} to {constants['CONTROL_DATAGRAM_MAX']}",
         }[row[1]]
         check(row[1], row[2] == want, f"is {want} long, docs/protocol.md says {row[2]}")
