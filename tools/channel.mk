@@ -1,2 +1,2 @@
-# test_control counts what a datagram allocates.
-WRAP_test_control = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+# Counts what a datagram allocates.
+WRAP_test_control_hostile = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc

@@ -1,0 +1,312 @@
+/* The control channel and those who mean it ill: replays, theft, floods, junk. */
+#include <malloc.h>
+
+#include "tests/unit/control_world.h"
+
+/* ---- allocations ---------------------------------------------------------------------------- */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static int allocations;
+
+void *__wrap_malloc(size_t size)
+{
+	allocations++;
+	return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	allocations++;
+	return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	allocations++;
+	return __real_realloc(p, size);
+}
+
+/* ---- what it must withstand ----------------------------------------------------------------- */
+
+static struct net_addr attacker(void)
+{
+	return (struct net_addr){{0xfd, [15] = 0xff}, ATTACKER};
+}
+
+static void replayed_initiations_do_nothing(void **state)
+{
+	struct person *p = add_client(0);
+	struct net_addr from = attacker();
+	struct datagram old;
+
+	(void)state;
+	assert_true(ask(p, 1000));
+	pass(100);
+	old = w.initiation;
+	for (int i = 0; i < 100; i++)
+		to_server(&from, old.bytes, old.len);
+	assert_int_equal(count()->replayed_handshake, 100);
+	assert_int_equal(count()->handshakes, 1);
+	control_client_restart(p->c);
+	assert_true(ask(p, 1000));
+	pass(100);
+	to_server(&from, old.bytes, old.len);
+	assert_int_equal(count()->replayed_handshake, 101);
+	assert_int_equal(w.sent_to_attacker, 0);
+	assert_true(push(p, 5));
+	pass(50);
+	assert_int_equal(p->last_push, 5);
+}
+
+/* An initiation kept back and delivered by somebody else later is answered, and that is all. */
+static void stolen_initiations_cut_nobody_off(void **state)
+{
+	struct person *p = add_client(0);
+	struct net_addr from = attacker();
+	struct datagram stolen;
+
+	(void)state;
+	assert_true(ask(p, 1000));
+	pass(100);
+	w.mute = true;
+	start_handshake(p->c);
+	stolen = w.initiation;
+	crypto_wipe(&p->c->shake, sizeof(p->c->shake));
+	w.mute = false;
+	for (int restarts = 0; restarts < 2; restarts++) {
+		int answers = p->answers;
+
+		to_server(&from, stolen.bytes, stolen.len);
+		assert_int_equal(w.sent_to_attacker, restarts + 1);
+		assert_true(w.bytes_to_attacker <= stolen.len * w.sent_to_attacker);
+		if (restarts == 0) {
+			assert_true(push(p, 6));
+			pass(50);
+			assert_int_equal(p->last_push, 6);
+		}
+		assert_true(ask(p, 20000));
+		pass(20000);
+		assert_int_equal(p->answers, answers + 1);
+		/* A node that restarted has forgotten the timestamps, and loses nothing by it. */
+		control_server_destroy(w.server);
+		start_server();
+	}
+}
+
+static void only_fresh_authentic_messages_move_a_path(void **state)
+{
+	struct person *p = add_client(0);
+	struct net_addr from = attacker();
+	struct datagram d;
+
+	(void)state;
+	assert_true(ask(p, 1000));
+	pass(100);
+	assert_true(ask(p, 1000));
+	pass(100);
+	d = w.transport;
+	to_server(&from, d.bytes, d.len); /* a replay */
+	for (size_t i = 4; i < d.len; i++) {
+		d.bytes[i] ^= 1;
+		to_server(&from, d.bytes, d.len);
+		d.bytes[i] ^= 1;
+	}
+	d.bytes[8]++; /* the next counter, guessed */
+	to_server(&from, d.bytes, d.len);
+	assert_int_equal(w.sent_to_attacker, 0);
+	assert_true(push(p, 7));
+	pass(50);
+	assert_int_equal(p->last_push, 7);
+	assert_int_equal(w.sent_to_attacker, 0);
+
+	/* A message held up on the way is answered where it comes from and moves nothing. */
+	w.mute = true;
+	control_client_post(p->c, VERB_KEEPALIVE, p->keys.pub, sizeof(struct body_session));
+	d = w.transport;
+	w.mute = false;
+	assert_true(ask(p, 1000));
+	pass(100);
+	to_server(&from, d.bytes, d.len);
+	assert_int_equal(w.sent_to_attacker, 1);
+	assert_true(push(p, 8));
+	pass(50);
+	assert_int_equal(p->last_push, 8);
+
+	/* The client itself moves by speaking. */
+	p->addr.port = 6666;
+	assert_true(ask(p, 1000));
+	pass(100);
+	assert_true(push(p, 9));
+	pass(50);
+	assert_int_equal(p->last_push, 9);
+}
+
+/* A well-formed initiation with a right mac1; by nobody in particular unless keys are given. */
+static void make_initiation(struct message_initiation *msg, const struct noise_keypair *keys)
+{
+	struct cookie_signer signer;
+	struct noise_handshake hs;
+	uint8_t timestamp[12] = {1};
+
+	crypto_random(msg, sizeof(*msg));
+	if (keys)
+		assert_true(noise_initiation_create(&hs, msg, keys, w.config.keys.pub, NETWORK,
+						    timestamp));
+	msg->type = le32_of(MESSAGE_INITIATION);
+	cookie_signer_init(&signer, w.config.keys.pub);
+	cookie_sign(&signer, msg, sizeof(*msg), 1);
+}
+
+static void a_flood_gets_cookies_a_client_gets_through(void **state)
+{
+	struct person *p = add_client(0), *q = add_client(1);
+	struct net_addr from = attacker();
+	struct message_initiation msg;
+	uint64_t flooded = 0;
+
+	(void)state;
+	assert_true(ask(q, 1000));
+	pass(2000);
+	for (int ms = 0; ms < 5000; ms += 5) {
+		for (int i = 0; i < 10; i++, flooded++) {
+			make_initiation(&msg, NULL);
+			crypto_random(from.ip, sizeof(from.ip));
+			to_server(&from, &msg, sizeof(msg));
+		}
+		if (ms == 2000) {
+			assert_true(ask(p, 3000));
+			assert_true(ask(q, 3000));
+		}
+		pass(5);
+	}
+	assert_int_equal(p->answers, 1);
+	assert_int_equal(q->answers, 2);
+	/* One public-key operation for each of the first 200, a cookie for all others. */
+	assert_int_equal(count()->bad_handshake, 200);
+	assert_int_equal(w.sent_to_attacker, flooded - 200);
+	assert_int_equal(count()->cookie_sent, flooded - 200 + 1);
+	assert_true(w.bytes_to_attacker < flooded * sizeof(msg) / 2);
+	/* When it is over nobody is asked for a cookie. */
+	pass(2500);
+	assert_true(ask(add_client(2), 1000));
+	pass(100);
+	assert_int_equal(w.people[2].answers, 1);
+	assert_int_equal(count()->cookie_sent, flooded - 200 + 1);
+}
+
+static void a_full_table_refuses_and_recovers(void **state)
+{
+	struct message_initiation msg;
+	struct noise_keypair keys;
+	struct net_addr from = attacker();
+
+	(void)state;
+	control_server_destroy(w.server);
+	w.config.max_channels = 4;
+	start_server();
+	for (int i = 0; i < 3; i++)
+		assert_true(ask(add_client(i), 1000));
+	pass(100);
+	/* Handshakes never confirmed share what is left; the oldest goes. */
+	for (int i = 0; i < 100; i++) {
+		make_keys(&keys);
+		make_initiation(&msg, &keys);
+		to_server(&from, &msg, sizeof(msg));
+	}
+	assert_int_equal(count()->table_full, 0);
+	assert_int_equal(w.sent_to_attacker, 100);
+	assert_int_equal(table_count(w.server->by_index), 4);
+	assert_true(table_count(w.server->by_key) <= 8);
+	assert_true(ask(add_client(3), 1000));
+	pass(100);
+	assert_int_equal(w.people[3].answers, 1);
+	/* Four spoke: a fifth has to wait, and takes nobody's place. */
+	assert_true(ask(add_client(4), 5000));
+	pass(6000);
+	assert_int_equal(w.people[4].timeouts, 1);
+	assert_true(count()->table_full > 0);
+	for (int i = 0; i < 4; i++)
+		assert_true(push(&w.people[i], 11));
+	pass(50);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(w.people[i].last_push, 11);
+	pass(UNUSED_MS + 5000);
+	assert_int_equal(w.people[4].up, 1);
+}
+
+/* Each kind of datagram anybody can send, 10,000 times from as many addresses. */
+static void strangers_cost_no_memory(void **state)
+{
+	struct person *p = add_client(0);
+	struct net_addr from = attacker();
+	struct message_initiation msg;
+	struct noise_keypair keys;
+	struct datagram known, junk;
+	int before;
+	size_t heap;
+
+	(void)state;
+	assert_true(ask(p, 1000));
+	pass(100);
+	known = w.transport;
+	make_keys(&keys);
+	before = allocations;
+	heap = mallinfo2().uordblks;
+	for (int i = 0; i < 10000; i++) {
+		crypto_random(from.ip, sizeof(from.ip));
+		crypto_random(junk.bytes, sizeof(junk.bytes));
+		memset(junk.bytes + 1, 0, 3);
+		for (uint8_t type = MESSAGE_INITIATION; type <= MESSAGE_TRANSPORT; type++) {
+			static const size_t lengths[] = {148, 92, 64, 72};
+
+			junk.bytes[0] = type;
+			to_server(&from, junk.bytes, lengths[type - MESSAGE_INITIATION]);
+			to_server(&from, junk.bytes, (size_t)i % 1200);
+		}
+		known.bytes[20] ^= (uint8_t)(i | 1); /* a known channel, forged */
+		to_server(&from, known.bytes, known.len);
+		make_initiation(&msg, NULL);
+		to_server(&from, &msg, sizeof(msg));
+		fake_ms += 6; /* below the load limit: the handshake is looked at */
+		if (i % 10 == 0) {
+			/* ... and even answered: all memory was there from the start. */
+			make_keys(&keys);
+			make_initiation(&msg, &keys);
+			to_server(&from, &msg, sizeof(msg));
+		}
+	}
+	assert_int_equal(allocations, before);
+	assert_int_equal(mallinfo2().uordblks, heap);
+	assert_int_equal(count()->handshakes, 1 + 1000);
+	assert_int_equal(count()->cookie_sent, 0);
+	/* Only true handshakes were answered, each with less than it took. */
+	assert_int_equal(w.sent_to_attacker, 1000);
+	assert_true(w.bytes_to_attacker < 1000 * sizeof(msg));
+	assert_true(count()->bad_mac1 >= 10000 && count()->bad_transport == 10000);
+	assert_true(count()->bad_handshake == 10000 && count()->unknown_channel >= 30000);
+	assert_true(count()->bad_length > 30000);
+	assert_true(push(p, 12));
+	pass(50);
+	assert_int_equal(p->last_push, 12);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(replayed_initiations_do_nothing),
+		TEST(stolen_initiations_cut_nobody_off),
+		TEST(only_fresh_authentic_messages_move_a_path),
+		TEST(a_flood_gets_cookies_a_client_gets_through),
+		TEST(a_full_table_refuses_and_recovers),
+		TEST(strangers_cost_no_memory),
+	};
+
+	crypto_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
