@@ -125,7 +125,7 @@ static void window_runs(void **state)
 static void window_matches_a_list(void **state)
 {
 	enum {
-		SPAN = 20000
+		SPAN = 1000000
 	};
 	static bool seen[SPAN];
 	struct channel a, b;
@@ -138,8 +138,9 @@ static void window_matches_a_list(void **state)
 	for (int i = 0; i < 200000; i++) {
 		uint32_t r = crypto_random_u32();
 
-		counter = r % 8 ? top + r % 16 : top + r % 4096;
-		counter = counter > 2000 ? counter - crypto_random_u32() % 1100 : counter;
+		counter = top + (r % 64 ? r % 4 : r % 3000);
+		if (r & 64 && counter > 2000)
+			counter -= crypto_random_u32() % 1100;
 		if (counter >= SPAN)
 			break;
 		expect = !seen[counter] && (counter > top || top - counter < W);

@@ -193,7 +193,9 @@ static void messages_in_flight_survive_a_rekey(void **state)
 	assert_int_equal(count()->requests, 2);
 	to_server(&early[0].addr, early[0].bytes, early[0].len);
 	assert_int_equal(count()->requests, 3);
+	assert_true(p->c->has_previous);
 	pass(REPLACED_MS);
+	assert_false(p->c->has_previous);
 	to_server(&early[1].addr, early[1].bytes, early[1].len);
 	assert_int_equal(count()->requests, 3);
 	assert_int_equal(count()->unknown_channel, 1);

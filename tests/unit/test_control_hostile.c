@@ -99,6 +99,29 @@ static void stolen_initiations_cut_nobody_off(void **state)
 	}
 }
 
+/* Forged answers to a handshake neither succeed nor spoil it. */
+static void forged_responses_do_nothing(void **state)
+{
+	struct person *p = add_client(0);
+	const struct datagram *answer = w.queue;
+	struct datagram d;
+
+	(void)state;
+	assert_true(ask(p, 2000));
+	pass(5);
+	assert_int_equal(w.queued, 1);
+	assert_int_equal(answer->bytes[0], MESSAGE_RESPONSE);
+	for (size_t i = 0; i < offsetof(struct message_response, mac2); i++) {
+		d = *answer;
+		d.bytes[i] ^= 1;
+		control_client_input(p->c, d.bytes, d.len);
+		assert_true(p->c->shake.running);
+	}
+	pass(100);
+	assert_int_equal(p->answers, 1);
+	assert_int_equal(count()->handshakes, 1);
+}
+
 static void only_fresh_authentic_messages_move_a_path(void **state)
 {
 	struct person *p = add_client(0);
@@ -301,6 +324,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(replayed_initiations_do_nothing),
 		TEST(stolen_initiations_cut_nobody_off),
+		TEST(forged_responses_do_nothing),
 		TEST(only_fresh_authentic_messages_move_a_path),
 		TEST(a_flood_gets_cookies_a_client_gets_through),
 		TEST(a_full_table_refuses_and_recovers),
