@@ -20,20 +20,22 @@ struct control_client_ops {
 	void (*send)(void *arg, const void *msg, size_t len);
 	/* A body that answers none of our requests: RECEIPT, CLOSED, PASSED, late answers. */
 	void (*handle)(void *arg, uint8_t verb, uint32_t id, const uint8_t *body, size_t len);
-	/* The channel came up (true) or has been silent for good (false: retrying goes on by
-	 * itself). */
+	/* The channel came up (true), or nothing came for 10 s though something was outstanding
+	 * (false: retrying goes on by itself, also when every request has timed out). */
 	void (*state)(void *arg, bool up);
 };
 
-/* verb is the answer's (VERB_REFUSED included), or 0 when timeout_ms passed without one. */
+/* The body lives until the callback returns. verb is the answer's (VERB_REFUSED included), or 0
+ * when timeout_ms passed without one. */
 typedef void (*control_answer)(void *arg, uint8_t verb, const uint8_t *body, size_t len);
 
+/* keys, remote and ops are copied; never NULL. */
 struct control_client *control_client_create(struct event_base *base,
 					     const struct noise_keypair *keys,
 					     const uint8_t remote[static KEY_LEN], uint64_t network,
 					     const struct control_client_ops *ops, void *arg);
-void control_client_destroy(
-	struct control_client *c); /* answers outstanding are dropped silently */
+/* Answers outstanding are dropped silently. Allowed from any of the callbacks; NULL is nothing. */
+void control_client_destroy(struct control_client *c);
 
 /* Any datagram from the node. */
 void control_client_input(struct control_client *c, const uint8_t *msg, size_t len);
@@ -46,7 +48,10 @@ MUST_CHECK bool control_client_request(struct control_client *c, uint8_t verb, c
 /* Sends once, expecting nothing; dropped when the channel is down. */
 void control_client_post(struct control_client *c, uint8_t verb, const void *body, size_t len);
 
-/* Start over now, e.g. after the network changed: the next message is a fresh handshake. */
+/*
+ * Start over now, e.g. after the network changed: the next message is a fresh handshake, at once if
+ * something is outstanding. state(true) comes again when the channel is up.
+ */
 void control_client_restart(struct control_client *c);
 
 #endif

@@ -48,7 +48,10 @@ struct control_server_config {
 	uint32_t initiations_per_second; /* above this, cookies are asked for; 0: default 200 */
 };
 
-/* What happened, for metrics and status. */
+/*
+ * What happened, for metrics and status. handshakes: initiations answered, confirmed or not;
+ * bad_transport: forged, replayed, or a body of wrong shape; requests: bodies handed to handle.
+ */
 /* clang-format off */
 #define CONTROL_COUNTERS(X) \
 	X(bad_length) \
@@ -79,11 +82,15 @@ void control_server_destroy(struct control_server *s);
 void control_server_input(struct control_server *s, const struct control_path *from,
 			  const uint8_t *msg, size_t len);
 
-/* Answers the caller of a request, within its handler or later by a kept copy of the caller. */
+/*
+ * Answers the caller of a request, within its handler or later by a kept copy of the caller: on the
+ * channel it asked on, or the client's current one if that is gone; nothing if there is neither.
+ */
 void control_server_reply(struct control_server *s, const struct control_caller *to, uint8_t verb,
 			  uint32_t id, const void *body, size_t len);
 
-/* Sends a body unasked to a client's newest confirmed channel. False if it has none. */
+/* Sends a body unasked to a client's newest confirmed channel, where it last spoke from. False if
+ * it has none. */
 bool control_server_push(struct control_server *s, const uint8_t client[static KEY_LEN],
 			 uint8_t verb, const void *body, size_t len);
 

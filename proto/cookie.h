@@ -12,6 +12,12 @@
 
 #define COOKIE_SECRET_MS 120000
 
+/*
+ * mac1 = BLAKE2b-128 keyed by hash256("mac1----" || recipient's public key) over all before it;
+ * cookie = BLAKE2b-128 keyed by the checker's secret over source address and port; mac2 =
+ * BLAKE2b-128 keyed by the cookie (zero-padded to KEY_LEN) over all before it.
+ */
+
 /* Responder. */
 struct cookie_checker {
 	uint8_t mac1_key[KEY_LEN];
