@@ -260,6 +260,17 @@ static int userspace_set_port(struct tunnel *t, uint16_t port)
 	return set(t->config.name, &request);
 }
 
+/* A predecessor that is going has let go of its name, but perhaps not of its port yet. */
+static int take_port(struct tunnel *t)
+{
+	uint64_t until = clock_ms() + STALE_MS;
+	int err;
+
+	while ((err = userspace_set_port(t, t->config.port)) == -EADDRINUSE && clock_ms() < until)
+		sleep_ms(20);
+	return err;
+}
+
 static int configure(struct tunnel *t)
 {
 	char text[UAPI_REQUEST_MAX(0)];
@@ -277,7 +288,7 @@ static int configure(struct tunnel *t)
 	if (!err)
 		err = wait_ready(t, true, &port);
 	if (!err && t->config.port && t->config.port != port)
-		err = userspace_set_port(t, t->config.port);
+		err = take_port(t);
 	else if (!err)
 		t->config.port = port;
 	return err;

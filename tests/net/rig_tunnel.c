@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "proto/crypto.h"
+#include "exit/nat.h"
 #include "tunnel/route.h"
 
 static struct tunnel *tunnel;
@@ -189,6 +190,56 @@ static void cmd_changed(char **w)
 	printf("ok %d\n", route_watch_changed(watch, w[1]));
 }
 
+/* nat NAME UPLINK|- SMTP ALLOW...: the exit's rules for 10.64.0.0/16 and fd64::/64 */
+static void cmd_nat(char **w)
+{
+	struct tunnel_prefix allow[8];
+	struct nat_config c = {.allow = allow, .allow_smtp = w[3][0] == '1'};
+	uint8_t bits;
+
+	snprintf(c.interface, sizeof(c.interface), "%s", w[1]);
+	if (strcmp(w[2], "-") != 0)
+		snprintf(c.uplink, sizeof(c.uplink), "%s", w[2]);
+	need(net_prefix_parse(&c.pool4.net, &c.pool4.bits, "10.64.0.0/16") &&
+	     net_prefix_parse(&c.pool6.net, &c.pool6.bits, "fd64::/64") &&
+	     net_prefix_parse(&c.own4, &bits, "10.64.0.1") &&
+	     net_prefix_parse(&c.own6, &bits, "fd64::1"));
+	for (char **at = w + 4; *at && c.allow_count < ARRAY_SIZE(allow); at++) {
+		struct tunnel_prefix *a = &allow[c.allow_count++];
+
+		need(net_prefix_parse(&a->net, &a->bits, *at));
+	}
+	result(nat_apply(&c));
+}
+
+/* forwarding: on, or an error */
+static void cmd_forwarding(char **w)
+{
+	(void)w;
+	result(nat_forwarding(true, true));
+}
+
+/* hold NAME V4 V6 0|1 */
+static void cmd_hold(char **w)
+{
+	struct nat_pair p;
+	uint8_t bits;
+
+	need(net_prefix_parse(&p.v4, &bits, w[2]) && net_prefix_parse(&p.v6, &bits, w[3]));
+	result(nat_hold(w[1], &p, 1, w[4][0] == '1'));
+}
+
+static void cmd_present(char **w)
+{
+	printf("ok %d\n", nat_present(w[1]));
+}
+
+static void cmd_unnat(char **w)
+{
+	nat_remove(w[1]);
+	result(0);
+}
+
 static const struct {
 	const char *name;
 	int words;
@@ -199,7 +250,8 @@ static const struct {
 	{"info", 1, cmd_info},       {"address", 2, cmd_address}, {"route", 3, cmd_route},
 	{"clean", 2, cmd_clean},     {"stale", 2, cmd_stale},     {"dead", 1, cmd_dead},
 	{"repair", 1, cmd_repair},   {"close", 1, cmd_close},     {"watch", 1, cmd_watch},
-	{"changed", 2, cmd_changed},
+	{"changed", 2, cmd_changed}, {"nat", 4, cmd_nat},         {"forwarding", 1, cmd_forwarding},
+	{"hold", 5, cmd_hold},       {"present", 2, cmd_present}, {"unnat", 2, cmd_unnat},
 };
 
 static void run(char *line)
