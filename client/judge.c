@@ -77,7 +77,8 @@ enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
 		return JUDGE_IGNORE;
 	count = judge_counted(j, s);
 	err = wallet_judge(j->wallet, offer, &count);
-	/* A device counts a datagram just after sending it, so even up may be ahead for a moment. */
+	/* A device counts a datagram just after sending it, so even up may be ahead for a moment.
+	 */
 	if (err == -EBADMSG && s->live && le64_get(offer->body.bytes_up) > count.up)
 		err = -EAGAIN;
 	if (err == 0 || err == -EAGAIN)

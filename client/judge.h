@@ -31,8 +31,8 @@ struct judge {
 };
 
 enum judgement {
-	JUDGE_SIGN,   /* stored and signed */
-	JUDGE_WAIT,   /* ahead of our count: packets in flight may explain it; never signed as such */
+	JUDGE_SIGN, /* stored and signed */
+	JUDGE_WAIT, /* ahead of our count: packets in flight may explain it; never signed as such */
 	JUDGE_REFUSE, /* never to be signed */
 	JUDGE_IGNORE, /* no session of ours that we still have a count for, or our books failed */
 };

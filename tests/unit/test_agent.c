@@ -404,7 +404,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char command[128];
+	const char *const remove[] = {"rm", "-r", w.dir, NULL};
+	char out[64];
 
 	(void)state;
 	control_server_destroy(w.relay.server);
@@ -415,8 +416,7 @@ static int teardown(void **state)
 	close(w.upstream);
 	event_base_free(w.base);
 	tunnel_close(w.exit_device);
-	snprintf(command, sizeof(command), "rm -r %s", w.dir);
-	return system(command);
+	return spawn_run(remove, NULL, out, sizeof(out));
 }
 
 static enum agent_state state_now(void)

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/spawn.h"
 #include "client/provider.h"
 #undef PROVIDER_JUDGE_MS
 #undef PROVIDER_PATIENCE_MS
@@ -335,14 +336,14 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char command[128];
+	const char *const remove[] = {"rm", "-r", t.dir, NULL};
+	char out[64];
 
 	(void)state;
 	provider_destroy(t.p);
 	wallet_close(t.wallet);
 	event_base_free(t.base);
-	snprintf(command, sizeof(command), "rm -r %s", t.dir);
-	return system(command);
+	return spawn_run(remove, NULL, out, sizeof(out));
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
