@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "client/http.h"
 
 enum {
@@ -84,7 +85,7 @@ static int say_failure(int err, const char *socket, bool quiet)
 /* An answer of another HTTP status than 200. */
 static int say_refusal(const struct http_reply *reply, const json_t *answer, const char *socket)
 {
-	const char *why = api_text(answer, "error");
+	const char *why = field_text(answer, "error");
 
 	return cli_fail(reply->status == 404   ? STATUS_NOT_FOUND
 			: reply->status == 403 ? STATUS_DENIED
@@ -101,7 +102,7 @@ static int take_answer(json_t **out, const struct http_reply *reply, const char 
 
 	if (reply->status != 200)
 		status = say_refusal(reply, answer, socket);
-	else if (!json_is_object(answer) || api_number(answer, "schema") != 1)
+	else if (!json_is_object(answer) || field_number(answer, "schema") != 1)
 		status = cli_fail(STATUS_FAILED,
 				  "the daemon at %s speaks another version; use its own culvert",
 				  socket);
@@ -164,7 +165,7 @@ int api_list(json_t **out, const char *socket, const char *path, const char *nam
 		if (status != STATUS_OK)
 			break;
 		json_array_extend(all, json_object_get(page, name));
-		next = api_number(page, "next");
+		next = field_number(page, "next");
 		json_decref(page);
 		/* A cursor that does not move on would page for ever. */
 		if (next <= after)
@@ -178,31 +179,44 @@ int api_list(json_t **out, const char *socket, const char *path, const char *nam
 	return status;
 }
 
-uint64_t api_number(const json_t *object, const char *key)
+uint64_t field_number(const json_t *object, const char *key)
 {
 	json_int_t value = json_integer_value(json_object_get(object, key));
 
 	return value < 0 ? 0 : (uint64_t)value;
 }
 
-int64_t api_signed(const json_t *object, const char *key)
+int64_t field_signed(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
 }
 
-bool api_true(const json_t *object, const char *key)
+bool field_true(const json_t *object, const char *key)
 {
 	return json_is_true(json_object_get(object, key));
 }
 
-const char *api_text(const json_t *object, const char *key)
+const char *field_text(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text ? text : "";
 }
 
-void api_print(json_t *object)
+bool read_id(uint8_t id[static KEY_LEN], const char *text)
+{
+	return text_unhex(id, KEY_LEN, text) || key_from_base64(id, text);
+}
+
+const char *field_id(char out[static KEY_TEXT], const json_t *object, const char *key)
+{
+	uint8_t id[KEY_LEN];
+
+	out[0] = '\0';
+	return read_id(id, field_text(object, key)) ? key_to_base64(out, id) : out;
+}
+
+void print_json(json_t *object)
 {
 	if (!json_object_get(object, "schema"))
 		json_object_set_new(object, "schema", json_integer(1));

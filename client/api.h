@@ -6,6 +6,7 @@
 
 #include "client/cli.h"
 #include "config/config.h"
+#include "proto/crypto.h"
 
 /* The sockets a command looks at, in order of preference. */
 struct api_sockets {
@@ -40,12 +41,17 @@ MUST_CHECK int api_list(json_t **out, const char *socket, const char *path, cons
 			const char *query);
 
 /* Members, with 0, false or "" where there is none of that type. Text is the object's. */
-uint64_t api_number(const json_t *object, const char *key);
-int64_t api_signed(const json_t *object, const char *key);
-bool api_true(const json_t *object, const char *key);
-const char *api_text(const json_t *object, const char *key);
+uint64_t field_number(const json_t *object, const char *key);
+int64_t field_signed(const json_t *object, const char *key);
+bool field_true(const json_t *object, const char *key);
+const char *field_text(const json_t *object, const char *key);
+/* An id, which may come as hex or base64, as base64 into out; "" if it is none. */
+const char *field_id(char out[static KEY_TEXT], const json_t *object, const char *key);
+
+/* An id as a person types it: 44 characters of base64 or 64 hex digits. */
+MUST_CHECK bool read_id(uint8_t id[static KEY_LEN], const char *text);
 
 /* Prints the object with "schema": 1 and lets go of it. */
-void api_print(json_t *object);
+void print_json(json_t *object);
 
 #endif

@@ -23,12 +23,18 @@ const struct command commands[] = {
 	{"check", verb_check, "[FILE]", "check a configuration and the files it names",
 	 "FILE, or --config FILE, or "
 	 "/etc/culvert/culvert.conf. Nothing is changed.\n"},
-	{"up", verb_up, "[--config FILE]", "connect: run the client agent", ""},
-	{"down", verb_down, "[--config FILE]", "disconnect: end the client agent", ""},
+	{"up", verb_up, "[--foreground] [--wait SECONDS]", "connect: run the client agent",
+	 "  -f, --foreground      stay; for services and containers\n"
+	 "  -w, --wait SECONDS    how long to wait for the connection; 30\n"
+	 "The configuration is /etc/culvert/client.conf unless --config names another.\n"},
+	{"down", verb_down, "", "disconnect: end the client agent",
+	 "Also removes what an agent that was killed has left. The configuration is\n"
+	 "/etc/culvert/client.conf unless --config names another.\n"},
 	{"status", verb_status, "[--exit-code]", "how the client, the node, or both are doing",
 	 "  --exit-code           exit 7 unless the client is connected\n"
 	 "Without --socket or --config both usual sockets are tried.\n"},
-	{"sessions", verb_sessions, "", "sessions with their bytes, windows and signatures", ""},
+	{"sessions", verb_sessions, "", "sessions with their bytes, windows and signatures",
+	 "  -v, --verbose         whole ids\n"},
 	{"credits", verb_credits, "\ngrant PAYER AMOUNT [--expires DAYS] [--key HEX]",
 	 "what is earned, spent and left; grant credit to a payer",
 	 "  grant PAYER AMOUNT    let PAYER (44 characters) spend AMOUNT micro-credits here\n"

@@ -104,8 +104,9 @@ int verb_check(int argc, char **argv)
 	else if (!cli.json && !cli.quiet)
 		printf("%s: fine (%s)\n", c.path, c.summary);
 	if (cli.json)
-		api_print(json_pack("{s:i, s:s, s:b, s:O, s:s*}", "schema", 1, "file", c.path, "ok",
-				    ok, "warnings", c.warnings, "error", ok ? NULL : c.error));
+		print_json(json_pack("{s:i, s:s, s:b, s:O, s:s*}", "schema", 1, "file", c.path,
+				     "ok", ok, "warnings", c.warnings, "error",
+				     ok ? NULL : c.error));
 	json_decref(c.warnings);
 	return ok ? STATUS_OK : cli_file_status(c.path);
 }

@@ -14,14 +14,14 @@
 static void print_credit(struct grid *g, const json_t *c)
 {
 	static const char *const amounts[] = {"balance", "free_left", "granted", "earned", "spent"};
-	char text[UNITS_TEXT];
+	char text[UNITS_TEXT], id[KEY_TEXT];
 
-	grid_cell(g, "%s", api_text(c, "peer"));
+	grid_cell(g, "%s", field_id(id, c, "peer"));
 	for (size_t i = 0; i < ARRAY_SIZE(amounts); i++)
-		grid_cell(g, "%s", unit_credits_signed(text, api_signed(c, amounts[i])));
-	grid_cell(g, "%s", text_iec(text, api_number(c, "bytes")));
-	grid_cell(g, "%s", text_iec(text, api_number(c, "window")));
-	grid_cell(g, "%s", text_iec(text, api_number(c, "debt")));
+		grid_cell(g, "%s", unit_credits_signed(text, field_signed(c, amounts[i])));
+	grid_cell(g, "%s", text_iec(text, field_number(c, "bytes")));
+	grid_cell(g, "%s", text_iec(text, field_number(c, "window")));
+	grid_cell(g, "%s", text_iec(text, field_number(c, "debt")));
 }
 
 static int show_credits(const struct cli *cli)
@@ -43,7 +43,7 @@ static int show_credits(const struct cli *cli)
 	if (status != STATUS_OK)
 		return status;
 	if (cli->json) {
-		api_print(json_pack("{s:i, s:o}", "schema", 1, "credits", answer));
+		print_json(json_pack("{s:i, s:o}", "schema", 1, "credits", answer));
 		return STATUS_OK;
 	}
 	grid = grid_create(titles, ARRAY_SIZE(titles));
@@ -54,7 +54,8 @@ static int show_credits(const struct cli *cli)
 }
 
 struct grant {
-	const char *payer, *key_text;
+	const char *key_text;
+	char payer[KEY_TEXT];
 	uint64_t amount, days;
 	uint8_t key[NONCE_LEN];
 };
@@ -66,12 +67,12 @@ static int read_grant(struct grant *g, const struct cli *cli, const char *days)
 	if (cli->words.count != 3)
 		return cli_fail(STATUS_USAGE,
 				"grant wants PAYER and AMOUNT; see culvert help credits");
-	g->payer = cli->words.item[1];
-	if (!key_from_base64(payer, g->payer))
+	if (!read_id(payer, cli->words.item[1]))
 		return cli_fail(STATUS_USAGE,
-				"PAYER is the 44 characters culvert init printed for the "
-				"client; %s is something else",
-				g->payer);
+				"PAYER is the id culvert init printed for the client, 44 "
+				"characters; %s is something else",
+				cli->words.item[1]);
+	key_to_base64(g->payer, payer);
 	if (!text_u64(cli->words.item[2], 1, GRANT_MAX, &g->amount))
 		return cli_fail(STATUS_USAGE,
 				"AMOUNT is a whole number of micro-credits, 1 to %ju; a "
@@ -104,7 +105,7 @@ static int send_grant(const struct cli *cli, const struct grant *g)
 	if (status != STATUS_OK)
 		return status;
 	if (cli->json) {
-		api_print(answer);
+		print_json(answer);
 		return STATUS_OK;
 	}
 	if (!cli->quiet)
@@ -116,7 +117,7 @@ static int send_grant(const struct cli *cli, const struct grant *g)
 
 int verb_credits(int argc, char **argv)
 {
-	struct grant grant = {0};
+	struct grant grant = {.key_text = NULL};
 	const char *days = NULL;
 	const struct cli_option options[] = {
 		{"expires", 0, CLI_TEXT, &days},

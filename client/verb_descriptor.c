@@ -41,7 +41,7 @@ static int ask_daemon(struct descriptor *d, const struct cli *cli)
 		status = api_request(&answer, sockets.path[0], "GET /v1/descriptor", NULL, false);
 	if (status != STATUS_OK)
 		return status;
-	if (!descriptor_from_text(d, api_text(answer, "descriptor")))
+	if (!descriptor_from_text(d, field_text(answer, "descriptor")))
 		status = cli_fail(STATUS_FAILED,
 				  "the daemon sent no descriptor; use its own culvert");
 	json_decref(answer);
@@ -176,7 +176,7 @@ static int show(const struct cli *cli)
 		return status;
 	verdict = descriptor_check(&d, 0, clock_wall());
 	if (cli->json)
-		api_print(descriptor_json(&d, verdict));
+		print_json(descriptor_json(&d, verdict));
 	else if (!cli->quiet)
 		print_descriptor(&d, verdict);
 	if (verdict == DESCRIPTOR_OK)
@@ -256,7 +256,7 @@ static int put_descriptor(const struct descriptor *d, const struct cli *cli, con
 					strerror(-err));
 	}
 	if (cli->json)
-		api_print(descriptor_json(d, DESCRIPTOR_OK));
+		print_json(descriptor_json(d, DESCRIPTOR_OK));
 	else if (!output)
 		fputs(text, stdout);
 	return STATUS_OK;

@@ -266,8 +266,8 @@ static void report(const struct init *in, bool given_away)
 		files = json_array();
 		for (size_t i = 0; i < in->made_count; i++)
 			json_array_append_new(files, json_string(in->made[i]));
-		api_print(json_pack("{s:i, s:s, s:s, s:o}", "schema", 1, "id", id, "config",
-				    in->config, "files", files));
+		print_json(json_pack("{s:i, s:s, s:s, s:o}", "schema", 1, "id", id, "config",
+				     in->config, "files", files));
 		return;
 	}
 	if (in->cli->quiet)

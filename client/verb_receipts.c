@@ -38,12 +38,39 @@ static int fetch(json_t **out, const struct cli *cli, const char *session, size_
 	return api_list(out, sockets->path[*which], "/v1/receipts", "receipts", query);
 }
 
+static int not_a_row(void)
+{
+	return cli_fail(STATUS_FAILED,
+			"the daemon sent a row that is neither terms nor receipt; use "
+			"its own culvert");
+}
+
+static bool decode(void *out, size_t size, const json_t *row, const char *key)
+{
+	return bytes_from_base64(out, size, field_text(row, key)) == (ssize_t)size;
+}
+
+/* Rows and pages show the signed bytes, not what the daemon says about them. */
+static void list_receipt(struct grid *grid, const struct receipt *r)
+{
+	const struct receipt_body *b = &r->offer.body;
+	char session[2 * SESSION_ID_LEN + 1], text[TEXT_UNITS], units[UNITS_TEXT];
+
+	grid_cell(grid, "%s", text_hex(session, b->session, SESSION_ID_LEN));
+	grid_cell(grid, "%" PRIu64, le64_get(b->seq));
+	grid_cell(grid, "%s", b->role == ROLE_EXIT ? "exit" : "relay");
+	grid_cell(grid, "%s", text_iec(text, le64_get(b->bytes_up)));
+	grid_cell(grid, "%s", text_iec(text, le64_get(b->bytes_down)));
+	grid_cell(grid, "%s", unit_credits(units, le64_get(b->amount)));
+	grid_cell(grid, "%.16s", unit_time(units, le64_get(b->hour) * 3600));
+}
+
 static int list(const struct cli *cli, const struct receipts_options *o)
 {
-	static const char *const titles[] = {"SESSION", ">SEQ",     "ROLE",  ">UP",
-					     ">DOWN",   ">CREDITS", "ISSUED"};
-	char text[TEXT_UNITS], units[UNITS_TEXT];
+	static const char *const titles[] = {"SESSION", ">SEQ",     "ROLE",        ">UP",
+					     ">DOWN",   ">CREDITS", "ISSUED (UTC)"};
 	struct api_sockets sockets;
+	struct receipt receipt;
 	struct grid *grid;
 	json_t *rows, *r;
 	size_t i, which;
@@ -52,23 +79,20 @@ static int list(const struct cli *cli, const struct receipts_options *o)
 	if (status != STATUS_OK)
 		return status;
 	if (cli->json) {
-		api_print(json_pack("{s:i, s:o}", "schema", 1, "receipts", rows));
+		print_json(json_pack("{s:i, s:o}", "schema", 1, "receipts", rows));
 		return STATUS_OK;
 	}
 	grid = grid_create(titles, ARRAY_SIZE(titles));
 	json_array_foreach(rows, i, r)
 	{
-		grid_cell(grid, "%s", api_text(r, "session"));
-		grid_cell(grid, "%" PRIu64, api_number(r, "seq"));
-		grid_cell(grid, "%s", api_text(r, "role"));
-		grid_cell(grid, "%s", text_iec(text, api_number(r, "bytes_up")));
-		grid_cell(grid, "%s", text_iec(text, api_number(r, "bytes_down")));
-		grid_cell(grid, "%s", unit_credits(units, api_number(r, "amount")));
-		grid_cell(grid, "%s", unit_time(units, api_number(r, "hour") * 3600));
+		if (decode(&receipt, sizeof(receipt), r, "receipt"))
+			list_receipt(grid, &receipt);
+		else
+			status = not_a_row();
 	}
 	grid_print(grid, "no receipts");
 	json_decref(rows);
-	return STATUS_OK;
+	return status;
 }
 
 static void put_key(const char *name, const uint8_t key[static KEY_LEN])
@@ -78,7 +102,6 @@ static void put_key(const char *name, const uint8_t key[static KEY_LEN])
 	printf("  %-12s%s\n", name, key_to_base64(text, key));
 }
 
-/* From the signed bytes, not from what the daemon says about them. */
 static void print_receipt(const struct receipt *r)
 {
 	const struct receipt_body *b = &r->offer.body;
@@ -95,11 +118,6 @@ static void print_receipt(const struct receipt *r)
 	put_key("payer", b->payer);
 	put_key("terms", b->terms);
 	put_key("previous", b->previous);
-}
-
-static bool decode(void *out, size_t size, const json_t *row, const char *key)
-{
-	return bytes_from_base64(out, size, api_text(row, key)) == (ssize_t)size;
 }
 
 static int show(const struct cli *cli)
@@ -120,12 +138,11 @@ static int show(const struct cli *cli)
 				  "no receipts of session %s; see culvert receipts list",
 				  cli->words.item[1]);
 	if (cli->json && status == STATUS_OK) {
-		api_print(json_pack("{s:i, s:o}", "schema", 1, "receipts", rows));
+		print_json(json_pack("{s:i, s:o}", "schema", 1, "receipts", rows));
 		return status;
 	}
 	json_array_foreach(rows, i, r) if (!decode(&receipt, sizeof(receipt), r, "receipt"))
-		status = cli_fail(STATUS_FAILED, "the daemon sent a row that is no receipt; "
-						 "use its own culvert");
+		status = not_a_row();
 	else print_receipt(&receipt);
 	json_decref(rows);
 	return status;
@@ -141,10 +158,10 @@ static void print_result(const struct cli *cli, const struct verify_result *r)
 	char bytes[TEXT_UNITS], credits[UNITS_TEXT];
 
 	if (cli->json)
-		api_print(json_pack("{s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "schema", 1, "ok",
-				    r->bad == 0, "receipts", (json_int_t)r->receipts, "sessions",
-				    (json_int_t)r->sessions, "bytes", (json_int_t)r->bytes,
-				    "amount", (json_int_t)r->amount, "bad", (json_int_t)r->bad));
+		print_json(json_pack("{s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "schema", 1, "ok",
+				     r->bad == 0, "receipts", (json_int_t)r->receipts, "sessions",
+				     (json_int_t)r->sessions, "bytes", (json_int_t)r->bytes,
+				     "amount", (json_int_t)r->amount, "bad", (json_int_t)r->bad));
 	else if (!cli->quiet)
 		printf("%" PRIu64 " receipts of %" PRIu64 " sessions: %s, %s credits; %" PRIu64
 		       " bad lines\n",
@@ -195,9 +212,7 @@ static int write_rows(FILE *out, const json_t *rows, bool terms)
 				: decode(&receipt, sizeof(receipt), row, "receipt");
 
 		if (!ok)
-			return cli_fail(STATUS_FAILED,
-					"the daemon sent a row that is neither terms nor "
-					"receipt; use its own culvert");
+			return not_a_row();
 		err = terms ? export_terms(out, &t) : export_receipt(out, &receipt);
 		if (err)
 			return cli_fail(STATUS_FAILED,

@@ -6,23 +6,26 @@
 #include "client/grid.h"
 #include "client/units.h"
 
-static void print_session(struct grid *g, const json_t *s)
+/* Ids short enough for a line, unless all of them is asked for. */
+static void print_session(struct grid *g, const json_t *s, bool whole)
 {
-	const char *peer = api_text(s, "payer");
-	char text[TEXT_UNITS], age[UNITS_TEXT];
+	char text[TEXT_UNITS], age[UNITS_TEXT], id[KEY_TEXT];
 
-	if (!*peer)
-		peer = api_text(s, "provider");
-	grid_cell(g, "%.8s", api_text(s, "session"));
-	grid_cell(g, "%s", api_text(s, "role"));
-	grid_cell(g, "%.12s", peer);
-	grid_cell(g, "%s", text_iec(text, api_number(s, "up")));
-	grid_cell(g, "%s", text_iec(text, api_number(s, "down")));
-	grid_cell(g, "%s", text_iec(text, api_number(s, "signed")));
-	grid_cell(g, "%s", text_iec(text, api_number(s, "window")));
-	grid_cell(g, "%s", api_true(s, "held") ? "held" : api_true(s, "bound") ? "bound" : "open");
-	grid_cell(g, "%" PRIu64, api_number(s, "moves"));
-	grid_cell(g, "%s", unit_duration(age, api_number(s, "age_ms") / 1000));
+	if (!*field_id(id, s, "payer"))
+		field_id(id, s, "provider");
+	grid_cell(g, "%.*s", whole ? 2 * SESSION_ID_LEN : 8, field_text(s, "session"));
+	grid_cell(g, "%s", field_text(s, "role"));
+	grid_cell(g, "%.*s", whole ? KEY_TEXT : 8, id);
+	grid_cell(g, "%s", text_iec(text, field_number(s, "up")));
+	grid_cell(g, "%s", text_iec(text, field_number(s, "down")));
+	grid_cell(g, "%s", text_iec(text, field_number(s, "signed")));
+	grid_cell(g, "%s", text_iec(text, field_number(s, "window")));
+	grid_cell(g, "%s",
+		  field_true(s, "held")    ? "held"
+		  : field_true(s, "bound") ? "bound"
+					   : "open");
+	grid_cell(g, "%" PRIu64, field_number(s, "moves"));
+	grid_cell(g, "%s", unit_duration(age, field_number(s, "age_ms") / 1000));
 }
 
 int verb_sessions(int argc, char **argv)
@@ -43,11 +46,12 @@ int verb_sessions(int argc, char **argv)
 	if (status != STATUS_OK)
 		return status;
 	if (cli.json) {
-		api_print(answer);
+		print_json(answer);
 		return STATUS_OK;
 	}
 	grid = grid_create(titles, ARRAY_SIZE(titles));
-	json_array_foreach(json_object_get(answer, "sessions"), i, s) print_session(grid, s);
+	json_array_foreach(json_object_get(answer, "sessions"), i, s)
+		print_session(grid, s, cli.verbose);
 	grid_print(grid, "no sessions");
 	json_decref(answer);
 	return STATUS_OK;

@@ -13,10 +13,17 @@ static void put_text(const char *text)
 		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
 }
 
+static void put_id(const json_t *object)
+{
+	char id[KEY_TEXT];
+
+	printf("  %-12s%s\n", "id", field_id(id, object, "id"));
+}
+
 static void put_field(const char *name, const json_t *object, const char *key)
 {
 	printf("  %-12s", name);
-	put_text(api_text(object, key));
+	put_text(field_text(object, key));
 	putchar('\n');
 }
 
@@ -27,7 +34,7 @@ static const char *bytes(const json_t *object, const char *key)
 	static unsigned turn;
 
 	turn ^= 1;
-	return text_iec(texts[turn], api_number(object, key));
+	return text_iec(texts[turn], field_number(object, key));
 }
 
 static void print_direction(const json_t *relay, const char *direction, const char *label)
@@ -36,8 +43,8 @@ static void print_direction(const json_t *relay, const char *direction, const ch
 	const json_t *out = json_object_get(json_object_get(relay, "out"), direction);
 
 	printf("  %-12sin %s (%" PRIu64 " packets), ", label, bytes(in, "bytes"),
-	       api_number(in, "packets"));
-	printf("out %s (%" PRIu64 " packets)\n", bytes(out, "bytes"), api_number(out, "packets"));
+	       field_number(in, "packets"));
+	printf("out %s (%" PRIu64 " packets)\n", bytes(out, "bytes"), field_number(out, "packets"));
 }
 
 static void print_drops(const json_t *drops)
@@ -49,8 +56,8 @@ static void print_drops(const json_t *drops)
 	printf("  %-12s", "dropped");
 	json_object_foreach((json_t *)(uintptr_t)drops, reason, drop)
 	{
-		uint64_t n = api_number(json_object_get(drop, "up"), "packets") +
-			     api_number(json_object_get(drop, "down"), "packets");
+		uint64_t n = field_number(json_object_get(drop, "up"), "packets") +
+			     field_number(json_object_get(drop, "down"), "packets");
 
 		if (n == 0)
 			continue;
@@ -63,30 +70,30 @@ static void print_drops(const json_t *drops)
 static void print_receipt_counts(const json_t *role)
 {
 	printf("  %-12s%" PRIu64 " issued, %" PRIu64 " signed, %" PRIu64 " disputes\n", "receipts",
-	       api_number(role, "receipts_issued"), api_number(role, "receipts_signed"),
-	       api_number(role, "disputes"));
+	       field_number(role, "receipts_issued"), field_number(role, "receipts_signed"),
+	       field_number(role, "disputes"));
 }
 
 static void print_relay(const json_t *relay)
 {
 	printf("relay on UDP port %" PRIu64 ": %" PRIu64 " sessions, %" PRIu64 " exits, %" PRIu64
 	       " workers\n",
-	       api_number(relay, "port"), api_number(relay, "sessions"), api_number(relay, "exits"),
-	       api_number(relay, "workers"));
+	       field_number(relay, "port"), field_number(relay, "sessions"),
+	       field_number(relay, "exits"), field_number(relay, "workers"));
 	print_direction(relay, "up", "up");
 	print_direction(relay, "down", "down");
 	print_drops(json_object_get(relay, "drops"));
 	printf("  %-12s%" PRIu64 " (%" PRIu64 " bad, %" PRIu64 " replayed), %" PRIu64 " moves\n",
-	       "binds", api_number(relay, "binds"), api_number(relay, "bad_binds"),
-	       api_number(relay, "replayed_binds"), api_number(relay, "moves"));
+	       "binds", field_number(relay, "binds"), field_number(relay, "bad_binds"),
+	       field_number(relay, "replayed_binds"), field_number(relay, "moves"));
 	print_receipt_counts(relay);
 }
 
 static void print_exit(const json_t *role)
 {
-	printf("exit: %" PRIu64 " peers, WireGuard by ", api_number(role, "peers"));
-	put_text(api_text(role, "backend"));
-	printf(", repaired %" PRIu64 " times\n", api_number(role, "repairs"));
+	printf("exit: %" PRIu64 " peers, WireGuard by ", field_number(role, "peers"));
+	put_text(field_text(role, "backend"));
+	printf(", repaired %" PRIu64 " times\n", field_number(role, "repairs"));
 	printf("  %-12s%s\n", "up", bytes(role, "up"));
 	printf("  %-12s%s\n", "down", bytes(role, "down"));
 	print_receipt_counts(role);
@@ -98,12 +105,12 @@ static void print_node(const json_t *s)
 	char text[UNITS_TEXT];
 
 	fputs("node ", stdout);
-	put_text(api_text(s, "name"));
+	put_text(field_text(s, "name"));
 	printf(", up %s, network %" PRIu64 ", version ",
-	       unit_duration(text, api_number(s, "uptime_s")), api_number(s, "network"));
-	put_text(api_text(s, "version"));
+	       unit_duration(text, field_number(s, "uptime_s")), field_number(s, "network"));
+	put_text(field_text(s, "version"));
 	putchar('\n');
-	put_field("id", s, "id");
+	put_id(s);
 	if (relay)
 		print_relay(relay);
 	if (role)
@@ -115,36 +122,37 @@ static void print_hop(const json_t *hop, const char *what)
 	char text[UNITS_TEXT];
 
 	printf("%s ", what);
-	put_text(api_text(hop, "name"));
+	put_text(field_text(hop, "name"));
 	printf(": up %s, down %s, ", bytes(hop, "up"), bytes(hop, "down"));
 	printf("signed %s\n", bytes(hop, "signed"));
-	put_field("id", hop, "id");
+	put_id(hop);
 	put_field("session", hop, "session");
 	printf("  %-12s%s\n", "window", bytes(hop, "window"));
-	printf("  %-12s%s credits\n", "credit", unit_credits(text, api_number(hop, "credit")));
+	printf("  %-12s%s credits\n", "credit", unit_credits(text, field_number(hop, "credit")));
 }
 
 static void print_client(const json_t *s)
 {
 	const json_t *counted = json_object_get(s, "counted");
-	uint64_t handshake = api_number(s, "last_handshake"), now = clock_wall();
+	uint64_t handshake = field_number(s, "last_handshake"), now = clock_wall();
 	char text[UNITS_TEXT];
 
 	fputs("client ", stdout);
-	put_text(api_text(s, "state"));
-	if (*api_text(s, "interface")) {
+	put_text(field_text(s, "state"));
+	if (*field_text(s, "interface")) {
 		fputs(", interface ", stdout);
-		put_text(api_text(s, "interface"));
+		put_text(field_text(s, "interface"));
 		fputs(" by ", stdout);
-		put_text(api_text(s, "backend"));
+		put_text(field_text(s, "backend"));
 	}
 	putchar('\n');
+	put_id(s);
 	if (handshake)
 		printf("  %-12s%s ago\n", "handshake",
 		       unit_duration(text, now > handshake ? now - handshake : 0));
 	printf("  %-12sup %s, down %s\n", "counted", bytes(counted, "up"), bytes(counted, "down"));
 	printf("  %-12s%" PRIu64 " rebinds, %" PRIu64 " reconnects\n", "path",
-	       api_number(s, "rebinds"), api_number(s, "reconnects"));
+	       field_number(s, "rebinds"), field_number(s, "reconnects"));
 	if (json_object_get(s, "relay"))
 		print_hop(json_object_get(s, "relay"), "relay");
 	if (json_object_get(s, "exit"))
@@ -153,7 +161,7 @@ static void print_client(const json_t *s)
 
 static bool is_client(const json_t *s)
 {
-	return strcmp(api_text(s, "role"), "client") == 0;
+	return strcmp(field_text(s, "role"), "client") == 0;
 }
 
 /* Those that answer, in order; STATUS_OK with *count > 0, or why not, said. */
@@ -179,7 +187,7 @@ static void show(const struct cli *cli, json_t *answers[static 2], size_t count)
 	if (cli->json) {
 		if (count == 2)
 			json_object_set(answers[0], "node", answers[1]);
-		api_print(json_incref(answers[0]));
+		print_json(json_incref(answers[0]));
 		return;
 	}
 	for (size_t i = 0; i < count && !cli->quiet; i++) {
@@ -210,7 +218,7 @@ int verb_status(int argc, char **argv)
 		return status;
 	show(&cli, answers, count);
 	if (exit_code &&
-	    (!is_client(answers[0]) || strcmp(api_text(answers[0], "state"), "connected") != 0))
+	    (!is_client(answers[0]) || strcmp(field_text(answers[0], "state"), "connected") != 0))
 		status = STATUS_NOT_CONNECTED;
 	json_decref(answers[0]);
 	json_decref(answers[1]);
