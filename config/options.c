@@ -90,9 +90,9 @@ static const struct option node_options[] = {
 	{"Price", "ReceiptEvery", OPTION_SECONDS, AT(receipt_seconds), 0, "30 s", 1, 86400,
 	 "seconds", "A receipt at least this often while bytes flow (and every quarter window)."},
 	{"Price", "LossShare", OPTION_SHARE, AT(loss_ppm), 0, "1 %", 0, SHARE_MAX, "ppm",
-	 "Down bytes lost behind this node's meter that the payer bears, as a share ..."},
+	 "Down bytes lost behind this node's meter that the payer bears, as a share of them."},
 	{"Price", "LossConstant", OPTION_BYTES, AT(loss_bytes), 0, "256 KiB", 0, TIB, NULL,
-	 "... and a constant on top of it."},
+	 "The same as a constant, on top of LossShare."},
 	{"Price", "TermsDays", OPTION_U32, AT(terms_days), 0, "30", 1, DAY_MAX, "days",
 	 "How long prices and descriptor are good for once signed; they are renewed in time."},
 

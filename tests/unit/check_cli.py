@@ -91,6 +91,16 @@ def test_words():
     expect(2, ["version", "--", "--json"], err="one word too many")
 
 
+def test_manual():
+    """culvert(1) has every command and every option of `help COMMAND`."""
+    page = (TOP / "docs/man/culvert.1").read_text()
+    commands = re.findall(r"^  (\w+) {2,}", run("help")[1].split("Every command")[0], re.M)
+    for name in commands:
+        check(re.search(rf"^\.It Cm {name}\b", page, re.M) is not None, f"culvert(1) has no command {name}")
+        for option in re.findall(r"--([a-z-]+)", run("help", name)[1]):
+            check(f"Fl \\-{option}" in page, f"culvert(1) has no --{option} of {name}")
+
+
 def test_init(top):
     node = top / "exit"
     expect(2, ["init"], err="--roles")
@@ -418,6 +428,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="culvert-cli-") as name:
         top = pathlib.Path(name)
         test_words()
+        test_manual()
         test_init(top)
         test_check(top)
         test_descriptor(top)

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "config/assign.h"
 #include "config/options.h"
 #include "config/parse.h"
@@ -146,13 +147,60 @@ static void test_given(void **state)
 		assert_true(strcspn(l, "\n") <= 100);
 }
 
+static char page[1 << 16];
+
+/* The end of what follows pattern (on lines of its own) in page from `from` on, or a failure. */
+static char *after(char *from, const char *before, const char *word, const char *behind)
+{
+	char wanted[300];
+	char *at;
+
+	snprintf(wanted, sizeof(wanted), "\n%s%s%s\n", before, word, behind);
+	at = strstr(from, wanted);
+	if (!at)
+		fail_msg("culvert.conf.5: no %s%s%s", before, word, behind);
+	return at + strlen(wanted) - 1;
+}
+
+/* culvert.conf(5) has every option under its section with its default, and no other. */
+static void test_manual(void **state)
+{
+	static const char *const parts[] = {"CULVERTD", "CULVERT UP"};
+	size_t items = 0, options = 0;
+
+	(void)state;
+	assert_true(file_read("docs/man/culvert.conf.5", page, sizeof(page) - 1) > 0);
+	for (const char *at = page; (at = strstr(at, "\n.It Ic ")); at++)
+		items++;
+	for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
+		char *at = after(page, ".Sh ", parts[t], "");
+
+		for (size_t i = 0; i < tables[t]->count; i++, options++) {
+			const struct option *o = &tables[t]->options[i];
+			char *end;
+
+			if (i == 0 || strcmp(o->section, o[-1].section) != 0)
+				at = after(at, ".Ss [", o->section, "]");
+			at = after(at, ".It Ic ", o->key, "");
+			end = strstr(at, "\n.E");
+			if (strstr(at, "\n.It") && strstr(at, "\n.It") < end)
+				end = strstr(at, "\n.It");
+			/* The default's line ends where the item does. */
+			end[1] = '\0';
+			if (o->initial)
+				after(at, ".Ql ", o->initial, " .");
+			end[1] = '.';
+		}
+	}
+	assert_int_equal(items, options);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sane),
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_given),
+		cmocka_unit_test(test_sane),     cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_given),
+		cmocka_unit_test(test_manual),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
