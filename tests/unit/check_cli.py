@@ -367,6 +367,7 @@ def test_api(top):
     if os.geteuid() != 0:
         sock.chmod(0)
         expect(4, ["status", *at], err="join the group culvert")
+        sock.chmod(0o600)
     server.shutdown()
     server.server_close()
     expect(3, ["status", *at], err="nothing answers")
