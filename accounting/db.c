@@ -183,6 +183,9 @@ static int db_harden(struct db *db)
 	}
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !!(db->flags & DB_READONLY),
 			  NULL);
+	/* Before the first read, or the WAL's index is shared memory that others may join. */
+	if (db->flags & DB_EXCLUSIVE && db_exec(db, "PRAGMA locking_mode=EXCLUSIVE") < 0)
+		return -EIO;
 	return db_exec(db, "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;"
 			   "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=ON");
 }
@@ -254,14 +257,11 @@ static int db_pragma_is(struct db *db, const char *sql, const char *want)
 
 int db_durable(struct db *db)
 {
-	int err = 0;
+	int err;
 
 	if (db->memory)
 		return 0;
-	if (db->flags & DB_EXCLUSIVE)
-		err = db_pragma_is(db, "PRAGMA locking_mode=EXCLUSIVE", "exclusive");
-	if (!err)
-		err = db_pragma_is(db, "PRAGMA journal_mode=WAL", "wal");
+	err = db_pragma_is(db, "PRAGMA journal_mode=WAL", "wal");
 	if (!err)
 		err = db_exec(db, "PRAGMA synchronous=FULL");
 	if (!err)

@@ -1,0 +1,124 @@
+/*
+ * Arbitrary packets to the ledger's dispatcher over a store in memory: nothing crashes, every
+ * answer has the length of its kind, the credits balance.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "accounting/ledger_message.h"
+#include "accounting/store.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+static struct identity node, payer;
+static struct ledger_answer answer;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	const uint8_t seeds[2][KEY_LEN] = {{1}, {2}};
+
+	(void)argc;
+	(void)argv;
+	crypto_start();
+	identity_from_seed(&node, seeds[0]);
+	identity_from_seed(&payer, seeds[1]);
+	return 0;
+}
+
+static struct store *store_fresh(void)
+{
+	const struct store_config config = {
+		.network = 7,
+		.window = {.start = 1 << 20, .cap = 1 << 26},
+		.free_allowance = 1000,
+	};
+	const struct terms_values values = {
+		.role = ROLE_RELAY,
+		.network = 7,
+		.price = 1 << 20,
+		.window_start = 1 << 20,
+		.window_cap = 1 << 26,
+		.expires = UINT64_C(1) << 40,
+	};
+	struct terms terms;
+	struct store *store;
+
+	terms_make(&terms, &values, &node);
+	if (store_open(&store, DB_MEMORY, &config, &node, 1767225600) != 0 ||
+	    store_begin(store, 1767225600) != 0 || store_terms(store, &terms) != 0)
+		abort();
+	return store;
+}
+
+/* The first byte steers a request towards what a fuzzer would not find: real names and signatures.
+ */
+static void helped(struct ledger_request *r, const uint8_t *data)
+{
+	r->kind = data[1] % LEDGER_KINDS;
+	r->role = data[2] % 4;
+	memset(r->session, data[3] % 3, sizeof(r->session));
+	memcpy(r->payer, payer.id, KEY_LEN);
+	r->seq = data[4] % 8;
+	r->up = (uint64_t)data[5] << (data[6] % 64);
+	r->down = (uint64_t)data[7] << (data[8] % 64);
+	r->query.kind = (enum query_kind)(data[9] % 5);
+	r->amount = (uint64_t)data[5] << (data[6] % 64);
+	r->key[0] = data[8];
+}
+
+static void sign(struct store *store, struct ledger_request *r)
+{
+	struct session x;
+	struct receipt receipt;
+
+	if (session_find(store, r->session, &x) != 0 || !x.outstanding)
+		return;
+	receipt_cosign(&receipt, &x.offer, &payer);
+	r->seq = le64_get(x.offer.body.seq);
+	memcpy(r->signature, receipt.payer_signature, SIGNATURE_LEN);
+}
+
+static void check_books(struct store *store)
+{
+	int64_t n;
+
+	if (store_lost(store) ||
+	    db_get_i64(store->db, "SELECT coalesce(sum(balance), 0) FROM account", &n) != 0 || n ||
+	    db_get_i64(store->db, "SELECT count(*) FROM session WHERE posted > amount", &n) != 0 ||
+	    n)
+		abort();
+}
+
+static void ask(struct store *store, const void *msg, size_t len)
+{
+	ledger_answer_request(store, msg, len, &answer);
+	if (answer.err > 0 || ledger_answer_length(&answer) > sizeof(answer))
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct store *store = store_fresh();
+
+	while (size > 10) {
+		struct ledger_request r = {0};
+		size_t part = size < sizeof(r) ? size : sizeof(r);
+
+		if (data[0] & 1) {
+			helped(&r, data);
+			if (data[0] & 2)
+				sign(store, &r);
+			ask(store, &r, sizeof(r));
+			part = 10;
+		} else {
+			ask(store, data, part);
+		}
+		data += part;
+		size -= part;
+	}
+	check_books(store);
+	store_rollback(store);
+	store_close(store);
+	return 0;
+}

@@ -1,0 +1,283 @@
+/* Databases that are opened, brought up to date, or refused. */
+#include "tests/lib/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "accounting/migrations.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "tests/lib/books.h"
+
+static char dir[TEST_DIR], path[TEST_DIR + 16];
+
+static const char *const steps[] = {
+	"CREATE TABLE a(id INTEGER PRIMARY KEY, x TEXT) STRICT;",
+	"CREATE TABLE b(id INTEGER PRIMARY KEY) STRICT; INSERT INTO b VALUES(7);",
+	"ALTER TABLE a ADD COLUMN y INTEGER;",
+};
+static const struct schema v1 = {"a test", 0x1234, steps, 1};
+static const struct schema v3 = {"a test", 0x1234, steps, 3};
+
+static int setup(void **state)
+{
+	(void)state;
+	test_dir_make(dir);
+	snprintf(path, sizeof(path), "%s/x.db", dir);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	test_dir_remove(dir);
+	return 0;
+}
+
+static int open_error(const struct schema *schema, unsigned flags)
+{
+	struct db *db;
+	int err = schema_open(&db, path, flags, schema);
+
+	if (!err)
+		db_close(db);
+	return err;
+}
+
+static int64_t number(struct db *db, const char *sql)
+{
+	int64_t n;
+
+	assert_int_equal(db_get_i64(db, sql, &n), 0);
+	return n;
+}
+
+/* Behind the library's back, as another program would. */
+static void meddle(const char *sql)
+{
+	struct db *db;
+
+	assert_int_equal(db_open(&db, path, 0), 0);
+	assert_int_equal(db_exec(db, sql), 0);
+	db_close(db);
+}
+
+static void test_upgrade(void **state)
+{
+	struct db *db;
+
+	(void)state;
+	assert_int_equal(schema_open(&db, path, 0, &v1), 0);
+	assert_int_equal(number(db, "PRAGMA user_version"), 1);
+	assert_int_equal(db_exec(db, "INSERT INTO a(x) VALUES('kept')"), 0);
+	db_close(db);
+	assert_int_equal(open_error(&v3, DB_READONLY), -EAGAIN);
+	assert_int_equal(schema_open(&db, path, 0, &v3), 0);
+	assert_int_equal(number(db, "PRAGMA user_version"), 3);
+	assert_int_equal(number(db, "PRAGMA application_id"), 0x1234);
+	assert_int_equal(number(db, "SELECT count(*) FROM a WHERE x = 'kept' AND y IS NULL"), 1);
+	assert_int_equal(number(db, "SELECT id FROM b"), 7);
+	db_close(db);
+	assert_int_equal(open_error(&v3, 0), 0);
+	assert_int_equal(open_error(&v3, DB_READONLY), 0);
+}
+
+static void test_newer_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(open_error(&v3, 0), 0);
+	assert_int_equal(open_error(&v1, 0), -EPROTO);
+	assert_int_equal(open_error(&v1, DB_READONLY), -EPROTO);
+}
+
+static void test_foreign_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(open_error(&v1, 0), 0);
+	assert_int_equal(open_error(&schema_ledger, 0), -EINVAL);
+	assert_int_equal(unlink(path), 0);
+	/* Another program's file has no application id, and stays as it is. */
+	meddle("CREATE TABLE somebody(x)");
+	assert_int_equal(open_error(&v1, 0), -EINVAL);
+	assert_int_equal(file_replace(path, "this is not a database, only text of some length....",
+				      50, 0600),
+			 0);
+	assert_true(open_error(&v1, 0) < 0);
+}
+
+static void test_half_a_migration_is_none(void **state)
+{
+	static const char *const broken[] = {
+		"CREATE TABLE a(id INTEGER PRIMARY KEY, x TEXT) STRICT;",
+		"CREATE TABLE b(id INTEGER PRIMARY KEY) STRICT; NONSENSE;",
+	};
+	const struct schema v2 = {"a test", 0x1234, broken, 2};
+	struct db *db;
+
+	(void)state;
+	assert_int_equal(open_error(&v1, 0), 0);
+	assert_true(open_error(&v2, 0) < 0);
+	assert_int_equal(schema_open(&db, path, 0, &v1), 0);
+	assert_int_equal(number(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'b'"), 0);
+	db_close(db);
+}
+
+static void test_changed_schema_refused(void **state)
+{
+	static const char *const changes[] = {
+		"CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END",
+		"CREATE VIEW v AS SELECT * FROM a",
+		"CREATE TABLE extra(x)",
+		"CREATE INDEX i ON a(x)",
+		"ALTER TABLE a ADD COLUMN z TEXT",
+		"DROP TABLE b",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		unlink(path);
+		assert_int_equal(open_error(&v3, 0), 0);
+		meddle(changes[i]);
+		assert_int_equal(open_error(&v3, 0), -EINVAL);
+		assert_int_equal(open_error(&v3, DB_READONLY), -EINVAL);
+	}
+}
+
+static void test_file_itself(void **state)
+{
+	char other[TEST_DIR + 32];
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(open_error(&v1, DB_READONLY), -ENOENT);
+	assert_int_equal(open_error(&v1, 0), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	for (mode_t bit = 1; bit <= 040; bit <<= 1) {
+		assert_int_equal(chmod(path, 0600 | bit), 0);
+		assert_int_equal(open_error(&v1, 0), -EPERM);
+	}
+	assert_int_equal(chmod(path, 0600), 0);
+	snprintf(other, sizeof(other), "%s.other", path);
+	assert_int_equal(rename(path, other), 0);
+	assert_int_equal(symlink("x.db.other", path), 0);
+	assert_int_equal(open_error(&v1, 0), -ELOOP);
+	assert_int_equal(open_error(&v1, DB_READONLY), -ELOOP);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_true(open_error(&v1, 0) < 0);
+}
+
+/* What the promise of durability rests on, as SQLite itself says it. */
+static void test_durable(void **state)
+{
+	struct db *db;
+
+	(void)state;
+	assert_int_equal(schema_open(&db, path, 0, &v1), 0);
+	assert_int_equal(number(db, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
+	assert_int_equal(number(db, "PRAGMA synchronous"), 2);
+	assert_int_equal(number(db, "PRAGMA foreign_keys"), 1);
+	assert_int_equal(number(db, "PRAGMA trusted_schema"), 0);
+	assert_int_equal(number(db, "PRAGMA cell_size_check"), 1);
+	assert_int_equal(number(db, "PRAGMA secure_delete"), 1);
+	/* Taken over by hand, for the sake of its errors; not writable by statements. */
+	assert_int_equal(number(db, "PRAGMA wal_autocheckpoint"), 0);
+	assert_int_equal(db_exec(db, "PRAGMA writable_schema=ON"), 0);
+	assert_int_not_equal(db_exec(db, "DELETE FROM sqlite_schema"), 0);
+	db_close(db);
+}
+
+static void test_one_writer(void **state)
+{
+	struct db *a, *b;
+
+	(void)state;
+	assert_int_equal(schema_open(&a, path, 0, &v1), 0);
+	assert_int_equal(schema_open(&b, path, 0, &v1), -EBUSY);
+	/* Readers are welcome, and see what is committed. */
+	assert_int_equal(db_exec(a, "INSERT INTO a(x) VALUES('1')"), 0);
+	assert_int_equal(schema_open(&b, path, DB_READONLY, &v1), 0);
+	assert_int_equal(number(b, "SELECT count(*) FROM a"), 1);
+	assert_int_not_equal(db_exec(b, "INSERT INTO a(x) VALUES('2')"), 0);
+	db_close(b);
+	assert_int_equal(number(a, "SELECT count(*) FROM a"), 1);
+	db_close(a);
+	/* The provider's books are closed even to readers. */
+	assert_int_equal(schema_open(&a, path, DB_EXCLUSIVE, &v1), 0);
+	assert_true(schema_open(&b, path, DB_READONLY, &v1) < 0);
+	db_close(a);
+}
+
+/* SQLITE_FULL: the request fails, the connection lives, nothing half-done is kept. */
+static void test_full(void **state)
+{
+	struct db *db;
+	int err = 0;
+	int64_t before;
+
+	(void)state;
+	assert_int_equal(schema_open(&db, path, 0, &v1), 0);
+	assert_int_equal(number(db, "PRAGMA max_page_count=8"), 8);
+	for (int i = 0; i < 1000 && !err; i++) {
+		before = number(db, "SELECT count(*) FROM a");
+		assert_int_equal(db_begin(db), 0);
+		err = db_run(db_prepare(db, "INSERT INTO a(x) VALUES(hex(randomblob(500)))"));
+		if (err)
+			db_rollback(db);
+		else
+			err = db_commit(db);
+	}
+	assert_int_equal(err, -ENOSPC);
+	assert_false(db_lost(db));
+	assert_int_equal(number(db, "SELECT count(*) FROM a"), before);
+	/* A savepoint outside a transaction would commit by itself. */
+	assert_true(db_mark(db) < 0);
+	assert_true(number(db, "PRAGMA max_page_count=100") == 100);
+	assert_int_equal(db_exec(db, "INSERT INTO a(x) VALUES('again')"), 0);
+	db_close(db);
+}
+
+static void test_damage_refused(void **state)
+{
+	struct db *db;
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(schema_open(&db, path, 0, &v1), 0);
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(db_exec(db, "INSERT INTO a(x) VALUES(hex(randomblob(400)))"), 0);
+	db_close(db);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	for (long page = 2; page < 20; page++) {
+		fseek(f, page * 4096, SEEK_SET);
+		fputs("\x05garbage where a page should be", f);
+	}
+	fclose(f);
+	assert_true(open_error(&v1, 0) < 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_upgrade),
+		TEST(test_newer_refused),
+		TEST(test_foreign_refused),
+		TEST(test_half_a_migration_is_none),
+		TEST(test_changed_schema_refused),
+		TEST(test_file_itself),
+		TEST(test_durable),
+		TEST(test_one_writer),
+		TEST(test_full),
+		TEST(test_damage_refused),
+	};
+
+	log_init("test", LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,247 @@
+/* The client's books: what it signs, what it refuses, and that a signature is never lost. */
+#include "tests/lib/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "accounting/wallet.h"
+#include "base/log.h"
+#include "tests/lib/books.h"
+
+static char dir[TEST_DIR], path[TEST_DIR + 16];
+static struct identity node, other, payer;
+static struct terms terms;
+static struct wallet *wallet;
+static struct query_rows rows;
+
+static const uint8_t session[SESSION_ID_LEN] = {1};
+static const struct wallet_count plenty = {UINT64_MAX, UINT64_MAX};
+
+static struct terms terms_at(uint64_t price, const struct identity *by)
+{
+	const struct terms_values v = {
+		.role = ROLE_RELAY,
+		.network = 7,
+		.price = price,
+		.window_start = 1 << 20,
+		.window_cap = 1 << 26,
+		.receipt_seconds = 60,
+		.loss_ppm = 20000, /* 2 % */
+		.loss_bytes = 5000,
+		.expires = UINT64_C(1) << 40,
+	};
+	struct terms t;
+
+	terms_make(&t, &v, by);
+	return t;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	test_dir_make(dir);
+	snprintf(path, sizeof(path), "%s/wallet.db", dir);
+	test_identity(&node, 1);
+	test_identity(&other, 2);
+	test_identity(&payer, 9);
+	terms = terms_at(1 << 20, &node);
+	assert_int_equal(wallet_open(&wallet, path, false), 0);
+	assert_int_equal(wallet_session(wallet, session, &terms, payer.id), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	wallet_close(wallet);
+	test_dir_remove(dir);
+	return 0;
+}
+
+static struct receipt_offer offer_of(const struct receipt_offer *previous, uint64_t up,
+				     uint64_t down)
+{
+	struct receipt_session about = {.role = ROLE_RELAY, .network = 7, .price = 1 << 20};
+	struct receipt_offer offer;
+
+	memcpy(about.session, session, sizeof(session));
+	memcpy(about.payer, payer.id, KEY_LEN);
+	terms_hash(about.terms, &terms);
+	assert_true(receipt_make(&offer, &about, previous, up, down, 490000, &node));
+	return offer;
+}
+
+static int judge(const struct receipt_offer *offer, uint64_t up, uint64_t down)
+{
+	return wallet_judge(wallet, offer, &(struct wallet_count){up, down});
+}
+
+static int cosign(const struct receipt_offer *offer)
+{
+	uint8_t signature[SIGNATURE_LEN];
+	int err = wallet_cosign(wallet, offer, &payer, signature);
+
+	if (!err)
+		assert_true(identity_verify(signature, offer, sizeof(*offer), payer.id));
+	return err;
+}
+
+static void test_counts(void **state)
+{
+	struct receipt_offer offer = offer_of(NULL, 10000, 100000);
+
+	(void)state;
+	assert_int_equal(judge(&offer, 10000, 100000), 0);
+	assert_int_equal(judge(&offer, 9999, 100000), -EBADMSG); /* up: never more than was sent */
+	assert_int_equal(judge(&offer, 20000, 200000), 0);
+	/* Down: 2 % of 100000 and 5000 may have been lost on the way. */
+	assert_int_equal(judge(&offer, 10000, 93000), 0);
+	assert_int_equal(judge(&offer, 10000, 92999), -EAGAIN);
+}
+
+static void test_refuses(void **state)
+{
+	struct receipt_offer good = offer_of(NULL, 1000, 1000), bad;
+	struct terms dearer = terms_at(1 << 21, &node);
+	uint8_t signature[SIGNATURE_LEN];
+
+	(void)state;
+	/* Any byte of it changed. */
+	for (size_t i = 0; i < sizeof(good); i++) {
+		bad = good;
+		((uint8_t *)&bad)[i] ^= 1;
+		assert_int_equal(wallet_judge(wallet, &bad, &plenty), -EBADMSG);
+		assert_int_equal(wallet_cosign(wallet, &bad, &payer, signature), -EBADMSG);
+	}
+	/* Well signed, and still not what was agreed. */
+	bad = good;
+	bad.body.amount = le64_of(le64_get(good.body.amount) + 1);
+	identity_sign(bad.provider_signature, &bad.body, sizeof(bad.body), &node);
+	assert_int_equal(wallet_judge(wallet, &bad, &plenty), -EBADMSG);
+	bad = good;
+	terms_hash(bad.body.terms, &dearer);
+	identity_sign(bad.provider_signature, &bad.body, sizeof(bad.body), &node);
+	assert_int_equal(wallet_judge(wallet, &bad, &plenty), -EBADMSG);
+	bad = good;
+	memcpy(bad.body.payer, other.id, KEY_LEN);
+	identity_sign(bad.provider_signature, &bad.body, sizeof(bad.body), &node);
+	assert_int_equal(wallet_judge(wallet, &bad, &plenty), -EBADMSG);
+	bad = offer_of(&good, 2000, 2000); /* the second before the first */
+	assert_int_equal(wallet_judge(wallet, &bad, &plenty), -EBADMSG);
+	assert_int_equal(wallet_cosign(wallet, &good, &other, signature), -EBADMSG);
+	assert_int_equal(wallet_judge(wallet, &good, &plenty), 0);
+}
+
+static void test_chain(void **state)
+{
+	struct receipt_offer one = offer_of(NULL, 1000, 1000), two = offer_of(&one, 2000, 3000);
+	struct receipt_offer other_one = offer_of(NULL, 1001, 1000);
+	uint8_t first[SIGNATURE_LEN], again[SIGNATURE_LEN];
+	struct query q = {.kind = QUERY_RECEIPTS};
+
+	(void)state;
+	assert_int_equal(wallet_cosign(wallet, &one, &payer, first), 0);
+	assert_int_equal(wallet_cosign(wallet, &one, &payer, again), 0);
+	assert_memory_equal(first, again, sizeof(first));
+	assert_int_equal(judge(&one, 0, 0), 0); /* signed already: it says nothing new */
+	/* The same number with another body is never signed. */
+	assert_int_equal(wallet_judge(wallet, &other_one, &plenty), -EBADMSG);
+	assert_int_equal(cosign(&other_one), -EBADMSG);
+	assert_int_equal(cosign(&two), 0);
+	assert_int_equal(cosign(&one), -EBADMSG); /* not the newest any more */
+
+	assert_int_equal(wallet_query(wallet, &q, &rows), 0);
+	assert_int_equal(rows.count, 2);
+	assert_int_equal(receipt_check(&rows.receipt[0].receipt, &terms), RECEIPT_OK);
+	assert_int_equal(receipt_check(&rows.receipt[1].receipt, &terms), RECEIPT_OK);
+	q.kind = QUERY_CREDITS;
+	assert_int_equal(wallet_query(wallet, &q, &rows), 0);
+	assert_int_equal(rows.count, 1);
+	assert_memory_equal(rows.credit[0].peer, node.id, KEY_LEN);
+	assert_int_equal(rows.credit[0].spent, le64_get(two.body.amount));
+	assert_int_equal(rows.credit[0].bytes, 5000);
+}
+
+static void test_survives_reopening(void **state)
+{
+	struct receipt_offer one = offer_of(NULL, 1000, 1000), other_one = offer_of(NULL, 1001, 1);
+
+	(void)state;
+	assert_int_equal(cosign(&one), 0);
+	wallet_close(wallet);
+	assert_int_equal(wallet_open(&wallet, path, false), 0);
+	assert_int_equal(cosign(&one), 0);
+	assert_int_equal(cosign(&other_one), -EBADMSG);
+}
+
+static void test_dispute(void **state)
+{
+	struct receipt_offer one = offer_of(NULL, 1000, 1000);
+	struct query q = {.kind = QUERY_SESSIONS};
+
+	(void)state;
+	assert_int_equal(wallet_dispute(wallet, &one, &(struct wallet_count){1, 2}), 0);
+	assert_int_equal(wallet_judge(wallet, &one, &plenty), -EBADMSG);
+	assert_int_equal(cosign(&one), -EBADMSG);
+	assert_int_equal(wallet_ended(wallet, session), 0);
+	assert_int_equal(wallet_query(wallet, &q, &rows), 0);
+	assert_int_equal(rows.session[0].state, SESSION_FROZEN);
+}
+
+/* The last receipt of a session may come after its end. */
+static void test_ended(void **state)
+{
+	struct receipt_offer one = offer_of(NULL, 1000, 1000);
+	struct query q = {.kind = QUERY_SESSIONS};
+
+	(void)state;
+	assert_int_equal(wallet_ended(wallet, session), 0);
+	assert_int_equal(wallet_query(wallet, &q, &rows), 0);
+	assert_int_equal(rows.session[0].state, SESSION_CLOSED);
+	assert_int_equal(cosign(&one), 0);
+	assert_int_equal(wallet_ended(wallet, (const uint8_t[SESSION_ID_LEN]){5}), -ENOENT);
+	assert_int_equal(wallet_session(wallet, session, &terms, payer.id), -EEXIST);
+}
+
+/* Queries while an agent runs, from another process as `culvert credits` does it. */
+static void test_reader_beside_writer(void **state)
+{
+	struct receipt_offer one = offer_of(NULL, 1000, 1000);
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(cosign(&one), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct query q = {.kind = QUERY_RECEIPTS};
+		struct wallet *reader;
+
+		_exit(wallet_open(&reader, path, true) != 0 ||
+		      wallet_query(reader, &q, &rows) != 0 || rows.count != 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_counts),
+		TEST(test_refuses),
+		TEST(test_chain),
+		TEST(test_survives_reopening),
+		TEST(test_dispute),
+		TEST(test_ended),
+		TEST(test_reader_beside_writer),
+	};
+
+	log_init("test", LOG_LEVEL_WARN);
+	crypto_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
