@@ -37,11 +37,12 @@ struct ledger_identity {
 	struct descriptor descriptor; /* holds node id and signed terms */
 };
 
-/* Forks. In the child never returns. In the parent: waits until ready; 0 or -errno (child said
- * why). */
+/* Forks. In the child never returns. In the parent: waits until ready; 0 or -errno (-ECHILD: the
+ * child said why). */
 MUST_CHECK int ledger_start(struct ledger **out, const struct ledger_config *config,
 			    struct ledger_identity *id);
-/* Closes the socket, which ends the child after its last commit, and reaps it. */
+/* Hands over what still waits, closes the socket, which ends the child after its last commit, and
+ * reaps it. Callbacks outstanding are not called. */
 void ledger_stop(struct ledger *l);
 
 /* Poll this for reading (and writing while ledger_wants_write), then call ledger_dispatch. */
@@ -60,8 +61,10 @@ struct ledger_payer {
 	uint64_t debt;   /* bytes carried in ended sessions and never signed */
 };
 
-/* err: 0, or -errno: -EACCES unknown or frozen session, -EBADMSG bad signature or not the
- * outstanding receipt, -ENOSPC and -EIO from the store (nothing was committed). */
+/* err: 0, or -errno: -EACCES unknown, ended or frozen session, -EBADMSG bad signature or not the
+ * outstanding receipt, -EALREADY nothing to issue a receipt for, -EEXIST a session id or grant key
+ * used before, -ERANGE numbers beyond what the books hold, -ENOSPC disk full or almost (nothing was
+ * committed). The pointer is NULL unless err is 0. */
 typedef void (*ledger_opened)(void *arg, int err, const struct ledger_payer *payer);
 typedef void (*ledger_issued)(void *arg, int err, const struct receipt_offer *offer);
 typedef void (*ledger_signed)(void *arg, int err, const struct ledger_payer *payer);

@@ -23,7 +23,8 @@ struct query_credit {
 	uint8_t peer[KEY_LEN]; /* payer (operator's books) or provider (client's books) */
 	uint64_t balance; /* micro-credits: what the payer can still spend here; 0 in a client's
 			     books */
-	uint64_t free_left, granted;
+	uint64_t free_left, granted; /* the two parts of balance: this month's allowance, and grants
+					not yet spent */
 	uint64_t earned, spent; /* cumulative micro-credits by role of this node towards peer */
 	uint64_t bytes;         /* co-signed */
 	uint64_t window, debt;  /* bytes; 0 in a client's books */

@@ -25,7 +25,8 @@ struct verify_result {
 typedef void (*verify_report)(void *arg, uint64_t line, const char *why);
 
 /* Checks forms, terms, amounts, both signatures, and the chain of every session (any order of
- * lines; a gap in a chain is bad). 0 when read to the end (look at bad), -errno if the stream
+ * lines; a gap in a chain is bad; the same line twice is not). At most 2^20 receipts and 4 KiB a
+ * line: beyond that lines are refused. 0 when read to the end (look at bad), -errno if the stream
  * fails. */
 MUST_CHECK int verify_stream(FILE *in, struct verify_result *result, verify_report report,
 			     void *arg);
