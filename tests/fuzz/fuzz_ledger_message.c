@@ -8,25 +8,17 @@
 #include "accounting/ledger_message.h"
 #include "accounting/store.c"
 
+#define NOW UINT64_C(1767225600)
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static struct identity node, payer;
 static struct ledger_answer answer;
+static struct store *store;
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	const uint8_t seeds[2][KEY_LEN] = {{1}, {2}};
-
-	(void)argc;
-	(void)argv;
-	crypto_start();
-	identity_from_seed(&node, seeds[0]);
-	identity_from_seed(&payer, seeds[1]);
-	return 0;
-}
-
-static struct store *store_fresh(void)
+/* One store for all inputs; each is rolled back, since making a database takes milliseconds. */
+static void store_make(void)
 {
 	const struct store_config config = {
 		.network = 7,
@@ -42,13 +34,25 @@ static struct store *store_fresh(void)
 		.expires = UINT64_C(1) << 40,
 	};
 	struct terms terms;
-	struct store *store;
 
 	terms_make(&terms, &values, &node);
-	if (store_open(&store, DB_MEMORY, &config, &node, 1767225600) != 0 ||
-	    store_begin(store, 1767225600) != 0 || store_terms(store, &terms) != 0)
+	if (store_open(&store, DB_MEMORY, &config, &node, NOW) != 0 ||
+	    store_begin(store, NOW) != 0 || store_terms(store, &terms) != 0 ||
+	    store_commit(store) != 0)
 		abort();
-	return store;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	const uint8_t seeds[2][KEY_LEN] = {{1}, {2}};
+
+	(void)argc;
+	(void)argv;
+	crypto_start();
+	identity_from_seed(&node, seeds[0]);
+	identity_from_seed(&payer, seeds[1]);
+	store_make();
+	return 0;
 }
 
 /* The first byte steers a request towards what a fuzzer would not find: real names and signatures.
@@ -67,7 +71,7 @@ static void helped(struct ledger_request *r, const uint8_t *data)
 	r->key[0] = data[8];
 }
 
-static void sign(struct store *store, struct ledger_request *r)
+static void sign(struct ledger_request *r)
 {
 	struct session x;
 	struct receipt receipt;
@@ -79,7 +83,7 @@ static void sign(struct store *store, struct ledger_request *r)
 	memcpy(r->signature, receipt.payer_signature, SIGNATURE_LEN);
 }
 
-static void check_books(struct store *store)
+static void check_books(void)
 {
 	int64_t n;
 
@@ -90,7 +94,7 @@ static void check_books(struct store *store)
 		abort();
 }
 
-static void ask(struct store *store, const void *msg, size_t len)
+static void ask(const void *msg, size_t len)
 {
 	ledger_answer_request(store, msg, len, &answer);
 	if (answer.err > 0 || ledger_answer_length(&answer) > sizeof(answer))
@@ -99,8 +103,8 @@ static void ask(struct store *store, const void *msg, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct store *store = store_fresh();
-
+	if (store_begin(store, NOW) != 0)
+		abort();
 	while (size > 10) {
 		struct ledger_request r = {0};
 		size_t part = size < sizeof(r) ? size : sizeof(r);
@@ -108,17 +112,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (data[0] & 1) {
 			helped(&r, data);
 			if (data[0] & 2)
-				sign(store, &r);
-			ask(store, &r, sizeof(r));
+				sign(&r);
+			ask(&r, sizeof(r));
 			part = 10;
 		} else {
-			ask(store, data, part);
+			ask(data, part);
 		}
 		data += part;
 		size -= part;
 	}
-	check_books(store);
+	check_books();
 	store_rollback(store);
-	store_close(store);
 	return 0;
 }

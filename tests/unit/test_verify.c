@@ -219,15 +219,25 @@ static void test_contradiction(void **state)
 /* Replaces the first occurrence of from in the whole export. */
 static void verify_edited(const char *from, const char *to)
 {
-	char all[8192] = "", edited[8192];
-	char *at;
+	char *text = NULL;
+	bool edited = false;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
 
-	for (int i = 0; i < LINES; i++)
-		strcat(all, lines[i]);
-	at = strstr(all, from);
-	assert_non_null(at);
-	snprintf(edited, sizeof(edited), "%.*s%s%s", (int)(at - all), all, to, at + strlen(from));
-	verify_text(edited);
+	for (int i = 0; i < LINES; i++) {
+		const char *at = edited ? NULL : strstr(lines[i], from);
+
+		if (at)
+			fprintf(out, "%.*s%s%s", (int)(at - lines[i]), lines[i], to,
+				at + strlen(from));
+		else
+			fputs(lines[i], out);
+		edited = edited || at;
+	}
+	fclose(out);
+	assert_true(edited);
+	verify_bytes(text, len);
+	free(text);
 }
 
 static void test_readable_fields(void **state)
