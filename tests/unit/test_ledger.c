@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -356,6 +357,47 @@ static void test_death_is_told(void **state)
 	ledger_stop(l);
 }
 
+/* A node that is killed leaves no ledger behind, and what it had asked for is done. */
+static void test_node_killed(void **state)
+{
+	struct query q = {.kind = QUERY_SESSIONS};
+	uint64_t deadline = clock_ms() + 5000;
+	struct ledger *l;
+	pid_t middle, child;
+	char path[300];
+	int pipes[2], lock, err;
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	middle = fork();
+	if (middle == 0) {
+		l = start();
+		child = ledger_pid(l);
+		ledger_open(l, ROLE_RELAY, session, payer.id, on_payer, NULL);
+		if (write(pipes[1], &child, sizeof(child)) != sizeof(child))
+			_exit(1);
+		pause();
+	}
+	assert_int_equal(read(pipes[0], &child, sizeof(child)), sizeof(child));
+	assert_int_equal(kill(middle, SIGKILL), 0);
+	assert_int_equal(waitpid(middle, NULL, 0), middle);
+	/* Its lock is free as soon as it is gone. */
+	snprintf(path, sizeof(path), "%s.lock", config.database);
+	lock = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(lock >= 0);
+	while ((err = flock(lock, LOCK_EX | LOCK_NB)) < 0 && clock_ms() < deadline)
+		usleep(20000);
+	close(lock);
+	assert_int_equal(err, 0);
+	l = start();
+	ledger_query(l, &q, on_rows, NULL);
+	assert_int_equal(await(l, 1), 0);
+	assert_int_equal(got.rows.count, 1);
+	ledger_stop(l);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 /* Signs receipts until err comes; how many were acknowledged. */
 static uint64_t sign_until(struct ledger *l, int err, uint64_t from, uint64_t most)
 {
@@ -507,6 +549,7 @@ int main(void)
 		TEST(test_many_at_once),
 		TEST(test_stop_finishes),
 		TEST(test_death_is_told),
+		TEST(test_node_killed),
 		TEST(test_io_error_is_fatal),
 		TEST(test_export_verifies),
 		TEST(test_full_disk),

@@ -1,0 +1,125 @@
+/* The ledger process from inside: renewal, and answers of exactly their length. */
+#include "tests/lib/unit.h"
+
+#include "accounting/ledger.c"
+#include "accounting/ledger_process.c"
+#include "tests/lib/books.h"
+
+static char dir[TEST_DIR];
+static struct ledger_config config;
+static struct process process;
+static struct ledger node_end;
+
+static int setup(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	test_dir_make(dir);
+	test_ledger_config(&config, dir);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	memset(&process, 0, sizeof(process));
+	process.config = &config;
+	process.socket = pair[1];
+	process_start(&process);
+	memset(&node_end, 0, sizeof(node_end));
+	node_end.fd = pair[0];
+	node_end.last = &node_end.first;
+	assert_int_equal(ledger_wait_ready(&node_end), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	store_close(process.store);
+	crypto_secret_free(process.by);
+	close(process.socket);
+	close(node_end.fd);
+	test_dir_remove(dir);
+	return 0;
+}
+
+/* As if it had been started so many days ago: does it renew, and does the node hear of it? */
+static bool renews_after(uint64_t days)
+{
+	struct ledger_identity old;
+	char text[DESCRIPTOR_TEXT_MAX + 1];
+	struct descriptor read;
+	uint64_t now = clock_wall();
+
+	ledger_describe(&old, &config, process.by, now - days * DAY);
+	process.identity = node_end.identity = old;
+	unlink(config.descriptor_file);
+	process_renew(&process);
+	assert_int_equal(ledger_dispatch(&node_end), 0);
+	if (memcmp(ledger_identity_now(&node_end), &old, sizeof(old)) == 0)
+		return false;
+	assert_int_equal(descriptor_check(&node_end.identity.descriptor, 7, now), DESCRIPTOR_OK);
+	assert_true(file_read(config.descriptor_file, text, DESCRIPTOR_TEXT_MAX) > 0);
+	assert_true(descriptor_from_text(&read, text));
+	assert_memory_equal(&read, &node_end.identity.descriptor, sizeof(read));
+	return true;
+}
+
+static void test_renewal(void **state)
+{
+	(void)state;
+	assert_false(renews_after(0));
+	assert_false(renews_after(14)); /* more than half of 30 days are left */
+	assert_true(renews_after(15));
+	assert_true(renews_after(29));
+	assert_true(renews_after(100)); /* slept through its expiry */
+}
+
+static void test_roles(void **state)
+{
+	const struct descriptor_body *d = &process.identity.descriptor.body;
+
+	(void)state;
+	config.roles = ROLE_RELAY;
+	ledger_describe(&process.identity, &config, process.by, clock_wall());
+	assert_true(crypto_is_zero(&d->exit_terms, sizeof(d->exit_terms)));
+	assert_true(crypto_is_zero(d->wg_key, sizeof(d->wg_key)));
+	assert_int_equal(le16_get(d->wg_port), 0);
+	assert_true(terms_valid(&d->relay_terms));
+	assert_int_equal(descriptor_check(&process.identity.descriptor, 7, 0), DESCRIPTOR_OK);
+	config.roles = ROLE_EXIT;
+	ledger_describe(&process.identity, &config, process.by, clock_wall());
+	assert_true(crypto_is_zero(&d->relay_terms, sizeof(d->relay_terms)));
+	assert_int_equal(descriptor_check(&process.identity.descriptor, 7, 0), DESCRIPTOR_OK);
+}
+
+static void test_lengths(void **state)
+{
+	struct ledger_answer a = {.kind = LEDGER_QUERY};
+	const size_t header = offsetof(struct ledger_answer, payer);
+
+	(void)state;
+	a.rows.kind = QUERY_RECEIPTS;
+	a.rows.count = QUERY_PAGE;
+	assert_true(ledger_answer_length(&a) <= sizeof(a));
+	assert_true(ledger_answer_length(&a) * 4 < LEDGER_SOCKET_BUFFER);
+	a.rows.count = 0;
+	assert_true(ledger_answer_length(&a) >= header);
+	for (uint32_t kind = 0; kind <= LEDGER_KINDS; kind++) {
+		a.kind = kind;
+		a.err = -EIO;
+		assert_int_equal(ledger_answer_length(&a), header);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_renewal),
+		TEST(test_roles),
+		TEST(test_lengths),
+	};
+
+	log_init("test", LOG_LEVEL_WARN);
+	crypto_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
