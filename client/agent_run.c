@@ -8,25 +8,22 @@
 
 #include "base/log.h"
 #include "client/agent_api.h"
+#include "client/provider.h"
 #include "client/timer.h"
 #include "client/verbs.h"
 #include "config/keyfile.h"
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static bool price_ok(const struct agent_setup *s, const char *path, const struct terms *t,
+static bool terms_ok(const struct agent_setup *s, const char *path, const struct terms *t,
 		     char error[static CONFIG_ERROR_MAX])
 {
-	struct terms_values v;
+	const char *unfair = provider_terms_unfair(t, s->config.max_price);
 
-	terms_values(&v, t);
-	if (s->config.max_price == 0 || v.price <= s->config.max_price)
-		return true;
-	snprintf(error, CONFIG_ERROR_MAX,
-		 "%s: asks %llu micro-credits per GiB, and MaxPrice is %llu; choose another, or "
-		 "raise MaxPrice",
-		 path, (unsigned long long)v.price, (unsigned long long)s->config.max_price);
-	return false;
+	if (unfair)
+		snprintf(error, CONFIG_ERROR_MAX, "%s: %s; choose another, or ask its operator",
+			 path, unfair);
+	return !unfair;
 }
 
 static bool has_role(const struct descriptor *d, enum role role, const char *path,
@@ -57,8 +54,8 @@ bool agent_setup_read(struct agent_setup *s, const char *path, char error[static
 	       descriptor_file_read(&s->exit, c->exit, c->network, 0, error) &&
 	       has_role(&s->relay, ROLE_RELAY, c->relay, error) &&
 	       has_role(&s->exit, ROLE_EXIT, c->exit, error) &&
-	       price_ok(s, c->relay, &s->relay.body.relay_terms, error) &&
-	       price_ok(s, c->exit, &s->exit.body.exit_terms, error);
+	       terms_ok(s, c->relay, &s->relay.body.relay_terms, error) &&
+	       terms_ok(s, c->exit, &s->exit.body.exit_terms, error);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */

@@ -113,13 +113,16 @@ static void open_later(struct provider *p, uint64_t ms, const char *why)
 
 static void open_refused(struct provider *p, uint32_t code);
 
-static bool terms_acceptable(struct provider *p, const struct terms *t)
+const char *provider_terms_unfair(const struct terms *t, uint64_t max_price)
 {
 	struct terms_values v;
 
 	terms_values(&v, t);
-	return v.role == p->config.role && v.network == p->config.network &&
-	       (p->config.max_price == 0 || v.price <= p->config.max_price);
+	if (max_price != 0 && v.price > max_price)
+		return "its price is above MaxPrice";
+	if (v.loss_ppm > PROVIDER_LOSS_PPM || v.loss_bytes > PROVIDER_LOSS_BYTES)
+		return "its terms make the payer bear too much loss";
+	return NULL;
 }
 
 static const struct terms *offered_terms(const struct provider *p, const struct descriptor *d)
@@ -132,6 +135,7 @@ static const struct terms *offered_terms(const struct provider *p, const struct 
 static void described(void *arg, uint8_t verb, const uint8_t *body, size_t len)
 {
 	struct provider *p = arg;
+	const char *unfair;
 	struct descriptor d;
 
 	if (p->state != PROVIDER_OPENING)
@@ -146,8 +150,9 @@ static void described(void *arg, uint8_t verb, const uint8_t *body, size_t len)
 		open_later(p, RETRY_LATE_MS, "its new descriptor is not valid");
 		return;
 	}
-	if (!terms_acceptable(p, offered_terms(p, &d))) {
-		open_later(p, RETRY_LATE_MS, "its new price is above MaxPrice");
+	unfair = provider_terms_unfair(offered_terms(p, &d), p->config.max_price);
+	if (unfair) {
+		open_later(p, RETRY_LATE_MS, unfair);
 		return;
 	}
 	p->terms = *offered_terms(p, &d);

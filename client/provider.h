@@ -11,8 +11,10 @@
 #include "proto/descriptor.h"
 
 #define PROVIDER_KEEPALIVE_MS 20000
-#define PROVIDER_JUDGE_MS     100  /* between looks at a receipt that is ahead of our count */
-#define PROVIDER_PATIENCE_MS  2000 /* after which it is refused */
+#define PROVIDER_JUDGE_MS     10     /* between looks at a receipt that is ahead of our count */
+#define PROVIDER_PATIENCE_MS  10000  /* after which it is refused */
+#define PROVIDER_LOSS_PPM     200000 /* terms that let a payer bear more loss are no terms */
+#define PROVIDER_LOSS_BYTES   (64ull << 20)
 #define PROVIDER_CLOSE_MS     2000 /* for the final receipt */
 
 struct provider;
@@ -55,6 +57,10 @@ struct provider_config {
 	uint64_t network, max_price;
 	struct wallet *wallet;
 };
+
+/* Why a person should not pay by these terms ("its price is above MaxPrice"), or NULL. max_price 0:
+ * no limit. */
+const char *provider_terms_unfair(const struct terms *t, uint64_t max_price);
 
 struct provider *provider_create(struct event_base *base, const struct provider_config *config,
 				 const struct provider_ops *ops, void *arg);
