@@ -144,8 +144,9 @@ static void add_exit_session(void *arg, const struct exit_session_view *v)
 	json_array_append_new(arg, row);
 }
 
-void api_sessions(struct api_call *call)
+static void answer_sessions(void *arg)
 {
+	struct api_call *call = arg;
 	json_t *rows = json_array();
 
 	if (call->node->relay)
@@ -153,6 +154,14 @@ void api_sessions(struct api_call *call)
 	if (call->node->exit)
 		exit_sessions(call->node->exit, add_exit_session, rows);
 	api_answer(call, json_pack("{s:o}", "sessions", rows));
+}
+
+void api_sessions(struct api_call *call)
+{
+	if (call->node->relay)
+		relay_meter(call->node->relay, answer_sessions, call);
+	else
+		answer_sessions(call);
 }
 
 void api_descriptor(struct api_call *call)

@@ -24,6 +24,13 @@ struct relay_call {
 	uint64_t seq;
 };
 
+/* Called once all counters are fresh. */
+struct relay_fresh {
+	struct relay_fresh *next;
+	void (*done)(void *arg);
+	void *arg;
+};
+
 struct relay {
 	struct relay_config config;
 	struct event_base *base;
@@ -47,6 +54,10 @@ struct relay {
 	void (*stopped)(void *arg);
 	void *stopped_arg;
 	struct event *stop_event;
+	/* Somebody waits for fresh counters: how many sessions have not said theirs. */
+	struct relay_fresh *fresh;
+	uint32_t metering;
+	struct event *fresh_event;
 };
 
 /* ---- relay.c ---- */
@@ -65,6 +76,9 @@ static inline uint64_t session_total(const struct relay_session *s)
 {
 	return s->up + s->down;
 }
+
+/* Fresh counters came in, or will not come from there any more. */
+void relay_metered(struct relay *r, struct relay_session *s);
 
 /* ---- open.c ---- */
 void open_handle(struct relay *r, const struct asker *a, const struct body_open *open);

@@ -167,6 +167,7 @@ void rebind_retired(struct relay *r, struct relay_session *s, const struct plane
 	s->client_indices = last->client_indices;
 	s->exit_indices = last->exit_indices;
 	s->bind.place = BIND_NOWHERE;
+	relay_metered(r, s);
 	share_retired(&s->share, last->limit, session_total(s));
 	if (s->phase == PHASE_ENDING)
 		ending_off_worker(r, s);

@@ -86,8 +86,9 @@ struct relay_session {
 	struct session_bill bill;
 	struct asker opener, closer;
 	uint32_t close_reason;
-	bool told;    /* CLOSED went out */
-	bool closing; /* the ledger was told the end */
+	bool metering; /* its worker was asked for counters that somebody waits for */
+	bool told;     /* CLOSED went out */
+	bool closing;  /* the ledger was told the end */
 };
 
 struct relay_payer {

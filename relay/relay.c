@@ -11,6 +11,7 @@
 
 enum {
 	STOP_MS = 2000, /* how long the last receipts may wait for signatures */
+	FRESH_MS = 100, /* how long a question may wait for fresh counters */
 };
 
 /* ---- questions to the ledger ---- */
@@ -113,8 +114,10 @@ static void on_marked(void *arg, uint32_t handle, uint64_t up, uint64_t down)
 	struct relay *r = arg;
 	struct relay_session *s = registry_by_handle(r->registry, handle);
 
-	if (s)
-		billing_counted(r, s, up, down);
+	if (!s)
+		return;
+	billing_counted(r, s, up, down);
+	relay_metered(r, s);
 }
 
 static void on_limited(void *arg, uint32_t handle, uint64_t limit, uint64_t up, uint64_t down)
@@ -162,6 +165,56 @@ static void on_stopped(evutil_socket_t fd, short what, void *arg)
 		done(r->stopped_arg);
 }
 
+/* ---- fresh counters ---- */
+
+void relay_metered(struct relay *r, struct relay_session *s)
+{
+	if (!s->metering)
+		return;
+	s->metering = false;
+	if (--r->metering == 0)
+		event_active(r->fresh_event, EV_TIMEOUT, 0);
+}
+
+/* All have answered, or it took too long: either way those who wait wait no more. */
+static void on_fresh(evutil_socket_t fd, short what, void *arg)
+{
+	struct relay *r = arg;
+	struct relay_fresh *waiting = r->fresh;
+
+	(void)fd;
+	(void)what;
+	event_del(r->fresh_event);
+	r->fresh = NULL;
+	while (waiting) {
+		struct relay_fresh *next = waiting->next;
+
+		waiting->done(waiting->arg);
+		free(waiting);
+		waiting = next;
+	}
+}
+
+void relay_meter(struct relay *r, void (*done)(void *arg), void *arg)
+{
+	const struct timeval limit = {.tv_usec = FRESH_MS * 1000};
+	struct relay_fresh *mine = xcalloc(1, sizeof(*mine));
+
+	*mine = (struct relay_fresh){r->fresh, done, arg};
+	r->fresh = mine;
+	for (struct relay_session *s = registry_next(r->registry, NULL); s;
+	     s = registry_next(r->registry, s)) {
+		if (s->bind.place != BIND_BOUND)
+			continue;
+		r->metering += !s->metering;
+		s->metering = true;
+		plane_meter(r->plane, s->bind.at.worker, s->handle);
+	}
+	event_add(r->fresh_event, &limit);
+	if (r->metering == 0)
+		event_active(r->fresh_event, EV_TIMEOUT, 0);
+}
+
 /* ---- life ---- */
 
 void relay_set_self(struct relay *r, const struct descriptor *self)
@@ -176,7 +229,8 @@ static int start_events(struct relay *r)
 
 	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
 	r->stop_event = event_new(r->base, -1, 0, on_stopped, r);
-	if (!r->tick || !r->stop_event || event_add(r->tick, &second) < 0)
+	r->fresh_event = event_new(r->base, -1, 0, on_fresh, r);
+	if (!r->tick || !r->stop_event || !r->fresh_event || event_add(r->tick, &second) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -242,6 +296,14 @@ void relay_destroy(struct relay *r)
 		event_free(r->tick);
 	if (r->stop_event)
 		event_free(r->stop_event);
+	if (r->fresh_event)
+		event_free(r->fresh_event);
+	while (r->fresh) {
+		struct relay_fresh *next = r->fresh->next;
+
+		free(r->fresh);
+		r->fresh = next;
+	}
 	pass_destroy(r->pass);
 	plane_destroy(r->plane);
 	exits_wipe(&r->exits);

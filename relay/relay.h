@@ -63,8 +63,12 @@ void relay_set_control_input(struct relay *r,
 void relay_send_control(struct relay *r, const struct control_path *to, const void *msg,
 			size_t len);
 
-/* What status and sessions show. Live counters as of the last meter reading (at most a second old).
- */
+/* Asks the workers for counters; done when all have answered, or 100 ms later. Never within the
+ * call. */
+void relay_meter(struct relay *r, void (*done)(void *arg), void *arg);
+
+/* What status and sessions show. Counters as of the last meter reading (at most a second old), or
+ * fresh within the done of relay_meter. */
 struct relay_session_view {
 	uint8_t session[SESSION_ID_LEN], payer[KEY_LEN], exit[KEY_LEN];
 	uint64_t up, down, signed_bytes, window, idle_ms, age_ms;
