@@ -31,6 +31,7 @@ struct datapath {
 	struct body_peer inner;
 	/* what is done */
 	bool addressed, bound, peered, routed, shaken;
+	bool unanswered; /* BIND, for DATAPATH_UNBOUND_MS */
 
 	struct tunnel *tunnel;
 	struct event *died; /* NULL: the backend has no process */
@@ -267,6 +268,7 @@ static void bind_done(void *arg, int err, uint16_t port)
 	}
 	log_debug("bind: the data path moved to a fresh port");
 	d->bound = true;
+	d->unanswered = false;
 	if (d->binds++ > 0)
 		d->rebinds++;
 	advance_soon(d, 0);
@@ -335,6 +337,7 @@ static void unbound_due(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (d->bound)
 		return;
+	d->unanswered = true;
 	timer_set(d->unbound_timer, DATAPATH_UNBOUND_MS);
 	d->changed(d->arg, DATAPATH_UNBOUND);
 }
@@ -429,7 +432,8 @@ static const char *waits_for(const struct datapath *d)
 		return "sessions";
 	if (!d->tunnel || !d->addressed)
 		return "the WireGuard device";
-	if (!d->bound)
+	/* While a rebind takes its round trips, the old port goes on. */
+	if (!d->bound && (d->binds == 0 || d->unanswered))
 		return "the relay to take our port";
 	if (!d->routed)
 		return "the routes";

@@ -330,7 +330,9 @@ int verb_up(int argc, char **argv)
 		status = cli_fail(cli_file_status(o.path), "%s", error);
 	else if (!may_change_network())
 		status = cli_fail(STATUS_DENIED, "the network may not be changed; run as root");
-	log_set_level(o.cli.verbose ? LOG_LEVEL_DEBUG : setup->config.log_level);
+	log_set_level(o.cli.verbose ? LOG_LEVEL_DEBUG
+		      : o.cli.quiet ? LOG_LEVEL_WARN
+				    : setup->config.log_level);
 	if (status == STATUS_OK && o.cli.socket)
 		snprintf(setup->config.socket, sizeof(setup->config.socket), "%s", o.cli.socket);
 	if (status == STATUS_OK)
