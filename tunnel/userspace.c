@@ -33,6 +33,8 @@ enum {
 	STALE_MS = 1000,  /* for a predecessor's to go */
 	ANSWER_MS = 2000, /* for one request */
 	ANSWER_MAX = 16 << 20,
+	SOCKET_BUFFER = 4 << 20, /* bytes, each way: a burst of some ms at a Gbit/s */
+	FDS_MAX = 128,           /* where wireguard-go's sockets are to be found */
 };
 
 static void sleep_ms(long ms)
@@ -250,14 +252,53 @@ static int wait_ready(struct tunnel *t, bool bound, uint16_t *port)
 	return is_dead(t) ? -EPERM : -ETIMEDOUT;
 }
 
+static bool is_udp_socket(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return false;
+	return (domain == AF_INET || domain == AF_INET6) && type == SOCK_DGRAM;
+}
+
+/*
+ * wireguard-go leaves its UDP sockets' buffers at the system's default, which a burst of one TCP
+ * transfer overruns: several percent of the packets are lost, after they were metered and paid for.
+ * It has no option for it, but we may reach our child's sockets. Where that is not allowed, it
+ * works as it did.
+ */
+static void widen_buffers(const struct tunnel *t)
+{
+	const int size = SOCKET_BUFFER;
+
+	for (int i = 0; i < FDS_MAX; i++) {
+		int fd = (int)syscall(SYS_pidfd_getfd, t->watch_fd, i, 0);
+
+		if (fd < 0)
+			continue;
+		if (is_udp_socket(fd) &&
+		    (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0 ||
+		     setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0))
+			log_debug("wireguard-go keeps the default socket buffers: %s",
+				  strerror(errno));
+		close(fd);
+	}
+}
+
 static int userspace_set_port(struct tunnel *t, uint16_t port)
 {
 	char text[UAPI_REQUEST_MAX(0)];
 	struct uapi_text request;
+	int err;
 
 	uapi_begin(&request, text, sizeof(text));
 	uapi_put_port(&request, port);
-	return set(t->config.name, &request);
+	err = set(t->config.name, &request);
+	if (!err)
+		widen_buffers(t); /* new port, new sockets */
+	return err;
 }
 
 /* A predecessor that is going has let go of its name, but perhaps not of its port yet. */
@@ -291,6 +332,8 @@ static int configure(struct tunnel *t)
 		err = take_port(t);
 	else if (!err)
 		t->config.port = port;
+	if (!err)
+		widen_buffers(t);
 	return err;
 }
 

@@ -163,9 +163,9 @@ def traffic_and_counters(world):
     after = same_counts(world, "one")
     suite.check(after[1] - before[1] > 500_000 and after[0] > before[0], f"both ends count them alike: up {after[0]}, down {after[1]}")
     suite.check(world.get("one", PUBLIC4, count=5_000_000, timeout=20), "5 MB come through")
-    # a burst may overrun a socket buffer: what the sender counts is never less than what arrives
+    # with the system's default socket buffers some 5 % of such a burst are lost
     sent, received = world.exit.counts(world.keys["one"][1])[1], world.clients["one"].counts(world.keys["exit"][1])[0]
-    suite.check(sent >= received > after[1] + 5_000_000, f"sent {sent}, received {received}")
+    suite.check(sent >= received >= sent - sent // 200 > after[1] + 5_000_000, f"and arrive in one burst: sent {sent}, received {received}")
 
 
 def death_and_repair(world):
