@@ -115,7 +115,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.window_start, 1 << 20);
 	assert_int_equal(c.window_cap, 64 << 20);
 	assert_int_equal(c.receipt_seconds, 30);
-	assert_int_equal(c.loss_ppm, 20000);
+	assert_int_equal(c.loss_ppm, 50000);
 	assert_int_equal(c.loss_bytes, 8 << 20);
 	assert_int_equal(c.pool4.bits, 16);
 	assert_int_equal(c.pool6.bits, 64);

@@ -419,7 +419,7 @@ static void a_higher_price_is_not_taken(void **state)
 	run_for(5);
 	assert_false(outstanding(VERB_OPEN));
 	provider_view(t.p, &v);
-	assert_string_equal(v.trouble, "its new price is above MaxPrice");
+	assert_string_equal(v.trouble, "its price is above MaxPrice");
 }
 
 static void another_nodes_terms_are_not_taken(void **state)
