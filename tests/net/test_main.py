@@ -25,6 +25,7 @@ def starts():
     exit_.start()
     relay.start()
     suite.equal(exit_.status()["exit"]["backend"], BACKEND, f"the exit runs on {BACKEND}")
+    wait_for(lambda: "fe80" in lab.run("client", ["ip", "addr", "show", "dev", "eth0"]).stdout, "the client's link")
     before = snapshot(lab, "client")
     client = Client(lab, relay, exit_)
     client.up()
@@ -123,9 +124,7 @@ def leaves_nothing():
     lab.move("client", int(lab.run("client", ["ip", "-o", "-4", "addr", "show", "dev", "eth0"]).stdout.split("10.77.1.")[1].split("/")[0]), 2)
     suite.equal(snapshot(lab, "client"), before, "the client's devices, routes and rules are as before")
     client.up()
-    for pid in lab.run("client", ["ip", "netns", "pids", lab.ns("client")]).stdout.split():
-        if lab.run("client", ["cat", f"/proc/{pid}/comm"]).stdout.strip() == "culvert" and int(pid) == client.process.pid:
-            os.kill(int(pid), signal.SIGKILL)
+    client.process.send_signal(signal.SIGKILL)
     client.process.wait()
     wait_for(lambda: snapshot(lab, "client") == before, "the guard to put everything back", 10)
     suite.check(True, "and after kill -9 of the agent")
