@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -207,8 +208,7 @@ static int make_directory(const char *path)
 	mode_t old;
 	int err;
 
-	strncpy(dir, path, sizeof(dir) - 1);
-	dir[sizeof(dir) - 1] = '\0';
+	snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
 	if (!slash || slash == dir)
 		return 0;
