@@ -53,6 +53,9 @@ static struct {
 	uint64_t counter, up, down;
 	bool deaf; /* the relay is gone */
 	uint32_t bounds;
+	uint32_t hands;  /* WireGuard initiations since the relay's session began */
+	bool exit_known; /* the relay has seen a control handshake with the exit since then */
+	uint32_t exit_keepalives;
 	uint8_t exit_wg_key[KEY_LEN];
 	struct tunnel *exit_device;
 
@@ -119,6 +122,9 @@ static void relay_heard(evutil_socket_t fd, short what, void *arg)
 	case MESSAGE_WG_TRANSPORT:
 		if (!w.relay.open || !net_addr_eq(&path.addr, &w.bound))
 			break;
+		w.hands += buf[0] == MESSAGE_WG_INITIATION;
+		if (!w.hands)
+			break; /* an index this relay never learned */
 		w.up += (uint64_t)n;
 		send_to(w.upstream, &w.exit_wg, buf, (size_t)n);
 		break;
@@ -186,6 +192,8 @@ static void on_open(const struct control_caller *c, uint32_t id)
 	begin(&w.relay, c);
 	crypto_random(w.bind_key, KEY_LEN);
 	w.counter = w.up = w.down = 0;
+	w.hands = 0;
+	w.exit_known = false;
 	memcpy(body.session, w.relay.session, SESSION_ID_LEN);
 	memcpy(body.bind_key, w.bind_key, KEY_LEN);
 	control_server_reply(w.relay.server, c, VERB_GRANTED, id, &body, sizeof(body));
@@ -201,6 +209,8 @@ static void on_add_peer(const struct control_caller *c, uint32_t id,
 
 	begin(&w.exit, c);
 	memcpy(peer.key, add->wg_key, KEY_LEN);
+	if (w.exit.opens > 1) /* an exit that was restarted has no keys of the tunnel */
+		assert_int_equal(tunnel_remove_peer(w.exit_device, peer.key), 0);
 	assert_int_equal(tunnel_set_peer(w.exit_device, &peer), 0);
 	memcpy(body.session, w.exit.session, SESSION_ID_LEN);
 	memcpy(body.wg_key, w.exit_wg_key, KEY_LEN);
@@ -237,7 +247,10 @@ static void pass(const uint8_t *body, size_t len)
 {
 	struct control_path path = {.addr.port = 1};
 
-	control_server_input(w.exit.server, &path, body + SESSION_ID_LEN, len - SESSION_ID_LEN);
+	w.exit_known |= body[SESSION_ID_LEN] == MESSAGE_INITIATION;
+	if (w.exit_known)
+		control_server_input(w.exit.server, &path, body + SESSION_ID_LEN,
+				     len - SESSION_ID_LEN);
 }
 
 static void handle(void *arg, const struct control_caller *c, uint8_t verb, uint32_t id,
@@ -245,6 +258,7 @@ static void handle(void *arg, const struct control_caller *c, uint8_t verb, uint
 {
 	struct node *n = arg;
 
+	w.exit_keepalives += verb == VERB_KEEPALIVE && n == &w.exit;
 	if (verb == VERB_OPEN)
 		on_open(c, id);
 	else if (verb == VERB_ADD_PEER)
@@ -526,6 +540,11 @@ static bool reopened(void)
 	return w.relay.opens == 2 && connected();
 }
 
+static bool through_to_the_exit(void)
+{
+	return w.hands > 0 && w.down > 0 && w.exit_keepalives > 0;
+}
+
 static void a_restarted_relay_is_found_again(void **state)
 {
 	struct agent_view v;
@@ -536,8 +555,11 @@ static void a_restarted_relay_is_found_again(void **state)
 	provider_probe(w.agent->relay); /* as liveness does after a second of silence */
 	assert_false(run_until(reopened, 1));
 	w.deaf = false;
+	w.exit_keepalives = 0;
 	assert_true(run_until(reopened, RECONNECT_S - 1));
 	assert_true(run_until(connected, 2));
+	/* A relay that knows no index needs both handshakes anew. */
+	assert_true(run_until(through_to_the_exit, 2));
 	agent_view(w.agent, &v);
 	assert_int_equal(w.exit.opens, 1);
 	assert_int_equal(v.reconnects, 1);
@@ -550,12 +572,19 @@ static bool exit_reopened(void)
 	return w.exit.opens == 2 && connected();
 }
 
+static bool shaken_anew(void)
+{
+	return w.hands > 0;
+}
+
 static void a_restarted_exit_is_found_again(void **state)
 {
 	(void)state;
 	serve(&w.exit, false);
 	provider_probe(w.agent->exit);
+	w.hands = 0;
 	assert_true(run_until(exit_reopened, RECONNECT_S));
+	assert_true(run_until(shaken_anew, 2));
 	assert_int_equal(w.relay.opens, 2);
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/spawn.h"
+#include "tunnel/backend.h"
 #include "tunnel/device.h"
 
 #define MARK 52820
@@ -52,11 +53,17 @@ static bool contains_ours(void)
 	return strstr(text, interface) || strstr(text, mark);
 }
 
-/* An agent that made everything, says who guards it, and waits to be killed. */
+/* Who guards an agent, and its wireguard-go (0: the kernel's device). */
+struct helpers {
+	pid_t guard, device;
+};
+
+/* An agent that made everything, says who its helpers are, and waits to be killed. */
 static void __attribute__((noreturn)) agent(int say, bool clean_end)
 {
 	struct tunnel_config config = {.backend = TUNNEL_AUTO, .fwmark = MARK};
 	struct tunnel_prefix all[2] = {{.net.ip = {[10] = 0xff, [11] = 0xff}}, {.bits = 0}};
+	struct helpers helpers;
 	struct tunnel *device;
 	struct guard *g;
 	int lock = guard_lock(sock);
@@ -78,13 +85,14 @@ static void __attribute__((noreturn)) agent(int say, bool clean_end)
 		guard_end(g);
 		_exit(0);
 	}
-	if (write(say, &g->pid, sizeof(g->pid)) < 0)
+	helpers = (struct helpers){g->pid, tunnel_watch_fd(device) < 0 ? 0 : device->pid};
+	if (write(say, &helpers, sizeof(helpers)) < 0)
 		_exit(4);
 	for (;;)
 		pause();
 }
 
-static pid_t start_agent(pid_t *guard_pid)
+static pid_t start_agent(struct helpers *helpers)
 {
 	int say[2];
 	pid_t pid;
@@ -94,7 +102,7 @@ static pid_t start_agent(pid_t *guard_pid)
 	if (pid == 0)
 		agent(say[1], false);
 	close(say[1]);
-	assert_int_equal(read(say[0], guard_pid, sizeof(*guard_pid)), sizeof(*guard_pid));
+	assert_int_equal(read(say[0], helpers, sizeof(*helpers)), sizeof(*helpers));
 	close(say[0]);
 	return pid;
 }
@@ -139,7 +147,8 @@ static void dir_is_empty(void)
 
 static void killed_agent_is_cleaned_after(void **state)
 {
-	pid_t guard, pid = start_agent(&guard);
+	struct helpers helpers;
+	pid_t pid = start_agent(&helpers);
 	int lock;
 
 	(void)state;
@@ -156,11 +165,14 @@ static void killed_agent_is_cleaned_after(void **state)
 
 static void killed_guard_is_made_good_by_the_next(void **state)
 {
-	pid_t guard, pid = start_agent(&guard);
+	struct helpers helpers;
+	pid_t pid = start_agent(&helpers);
 	int lock;
 
 	(void)state;
-	kill(guard, SIGKILL);
+	kill(helpers.guard, SIGKILL);
+	if (helpers.device) /* so that it cannot remove its own socket */
+		kill(helpers.device, SIGKILL);
 	end(pid);
 	lock = wait_lock();
 	assert_in_range(lock, 0, 1000);
@@ -173,13 +185,14 @@ static void killed_guard_is_made_good_by_the_next(void **state)
 
 static void stop_signals_do_not_end_the_guard(void **state)
 {
-	pid_t guard, pid = start_agent(&guard);
+	struct helpers helpers;
+	pid_t pid = start_agent(&helpers);
 	int lock;
 
 	(void)state;
-	kill(guard, SIGTERM);
-	kill(guard, SIGINT);
-	kill(guard, SIGHUP);
+	kill(helpers.guard, SIGTERM);
+	kill(helpers.guard, SIGINT);
+	kill(helpers.guard, SIGHUP);
 	usleep(50000);
 	end(pid);
 	lock = wait_lock();

@@ -533,12 +533,13 @@ static void one_byte_too_many_down(void **state)
 	open_session();
 	t.device = (struct wallet_count){500, 500};
 	offer = offer_of(500, 500 + LOSS_BYTES + 1);
+	for (int i = 0; i < 3; i++) {
+		hear_offer(&offer); /* saying it again buys no time */
+		run_for(30);
+		expect_untouched();
+	}
 	hear_offer(&offer);
 	run_for(30);
-	hear_offer(&offer); /* saying it again buys no time */
-	run_for(30);
-	expect_untouched();
-	run_for(80);
 	expect_disputed(500, 500);
 }
 
@@ -549,6 +550,20 @@ static void one_byte_too_many_up(void **state)
 	(void)state;
 	open_session();
 	t.device = (struct wallet_count){500, 500};
+	offer = offer_of(501, 500);
+	hear_offer(&offer);
+	run_for(150);
+	expect_disputed(500, 500);
+}
+
+static void earlier_sessions_count_for_nothing(void **state)
+{
+	struct receipt_offer offer;
+
+	(void)state;
+	t.device = (struct wallet_count){1000, 5000};
+	open_session();
+	t.device = (struct wallet_count){1500, 5500};
 	offer = offer_of(501, 500);
 	hear_offer(&offer);
 	run_for(150);
@@ -729,6 +744,7 @@ int main(void)
 		TEST(packets_in_flight_are_waited_for),
 		TEST(one_byte_too_many_down),
 		TEST(one_byte_too_many_up),
+		TEST(earlier_sessions_count_for_nothing),
 		TEST(a_wrong_amount_is_disputed),
 		TEST(a_broken_chain_is_disputed),
 		TEST(another_sequel_to_the_same_seq_is_disputed),
