@@ -231,11 +231,19 @@ static void view_of(struct exit_session_view *v, const struct exit_peer *p, uint
 	v->held = p->held;
 }
 
+/* Whoever asks sees the device as it is now; if it cannot be read, as it was at the last poll. */
+static void refresh(struct exit_role *e)
+{
+	if (metering_read(e) != 0)
+		log_debug("the exit's device cannot be read: what is shown is a little old");
+}
+
 void exit_sessions(struct exit_role *e, exit_session_each each, void *arg)
 {
 	struct exit_session_view view;
 	const struct exit_peer *p = NULL;
 
+	refresh(e);
 	while ((p = peers_next(e->peers, p))) {
 		if (p->state != PEER_LIVE)
 			continue;
@@ -248,6 +256,7 @@ void exit_status(struct exit_role *e, struct exit_status *out)
 {
 	const struct exit_peer *p = NULL;
 
+	refresh(e);
 	*out = (struct exit_status){.repairs = e->repairs,
 				    .backend = tunnel_backend_name(e->tunnel),
 				    .up = e->up,

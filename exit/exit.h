@@ -27,10 +27,18 @@ struct exit_config {
 	size_t allow_count;
 };
 
+/*
+ * Puts the nftables table in place (replacing one a crash left), removes a stale device of that
+ * name, makes the device and starts metering in base. config is copied; base, ledger and self (kept
+ * current by its owner) outlive the exit. 0 or -errno, said by log_warnx, with nothing left behind.
+ */
 MUST_CHECK int exit_create(struct exit_role **out, const struct exit_config *config,
 			   struct event_base *base, struct ledger *ledger,
 			   const struct descriptor *self);
+/* The channel its answers and receipts go by. */
 void exit_set_control(struct exit_role *e, struct control_server *control);
+/* Takes every peer off the device, shows the last receipts, waits up to two seconds for their
+ * signatures, then calls done from the loop; done may destroy the exit. Once. */
 void exit_stop(struct exit_role *e, void (*done)(void *arg), void *arg);
 void exit_destroy(struct exit_role *e); /* removes device and nftables table */
 
@@ -45,6 +53,7 @@ struct exit_session_view {
 	bool held;
 };
 typedef void (*exit_session_each)(void *arg, const struct exit_session_view *view);
+/* Live sessions, with the device's counters of this moment. */
 void exit_sessions(struct exit_role *e, exit_session_each each, void *arg);
 
 struct exit_status {
@@ -53,6 +62,7 @@ struct exit_status {
 	const char *backend;
 	uint64_t up, down, receipts_issued, receipts_signed, disputes;
 };
+/* Totals since the start, of this moment. */
 void exit_status(struct exit_role *e, struct exit_status *out);
 
 #endif
