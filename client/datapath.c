@@ -271,6 +271,10 @@ static void bind_done(void *arg, int err, uint16_t port)
 	d->unanswered = false;
 	if (d->binds++ > 0)
 		d->rebinds++;
+	/* A move may have brought the session to another of the relay's workers, which the exit
+	 * hears of only by a packet from there; in a download we might have nothing to say. */
+	if (d->peered && tunnel_nudge(d->tunnel, d->config.exit_key) < 0)
+		log_debug("device: not nudged");
 	advance_soon(d, 0);
 }
 

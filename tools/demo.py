@@ -111,6 +111,7 @@ class Demo:
                                   "--exit", self.dirs["exit"] / "data/node.descriptor", "--dir", client])
         with open(client / "client.conf", "a") as config:
             config.write(section("Client", {"DataDir": client / "data"}) + section("Api", {"Socket": client / "api.sock"}))
+        wait_for(lambda: "fe80" in self.lab.run("client", ["ip", "addr", "show", "dev", "eth0"]).stdout, "the client's link")
         self.before = snapshot(self.lab, "client")
         show(self.lab, "client", [BUILD / "culvert", "up", "--config", client / "client.conf"])
 

@@ -161,6 +161,21 @@ int tunnel_set_endpoint(struct tunnel *t, const uint8_t key[static KEY_LEN],
 	return 0;
 }
 
+int tunnel_nudge(struct tunnel *t, const uint8_t key[static KEY_LEN])
+{
+	struct known_peer *k = memory_find(t->memory, key);
+	struct tunnel_peer quiet;
+	int err;
+
+	if (!k || !k->present)
+		return -ENOENT;
+	/* WireGuard sends a keepalive at once when the interval goes from nothing to something. */
+	quiet = k->settings;
+	quiet.keepalive = 0;
+	err = t->ops->set_peer(t, &quiet, true);
+	return err ? err : t->ops->set_peer(t, &k->settings, true);
+}
+
 int tunnel_remove_peer(struct tunnel *t, const uint8_t key[static KEY_LEN])
 {
 	struct known_peer *k = memory_find(t->memory, key);

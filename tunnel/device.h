@@ -75,6 +75,11 @@ MUST_CHECK int tunnel_set_endpoint(struct tunnel *t, const uint8_t key[static KE
 				   const struct net_addr *endpoint);
 MUST_CHECK int tunnel_remove_peer(struct tunnel *t, const uint8_t key[static KEY_LEN]);
 
+/* Makes the device send the peer an empty packet now, so that whoever is on the way learns the path
+ * it takes: a device that only receives would stay silent until its next keepalive. The peer must
+ * have one. */
+MUST_CHECK int tunnel_nudge(struct tunnel *t, const uint8_t key[static KEY_LEN]);
+
 typedef void (*tunnel_each)(void *arg, const struct tunnel_stat *stat);
 MUST_CHECK int tunnel_read(struct tunnel *t, tunnel_each each, void *arg);
 /* One peer; -ENOENT if never seen. Works for a removed peer too: its last counters. */
