@@ -13,7 +13,8 @@ BACKEND = "kernel" if KERNEL else "userspace (wireguard-go)"
 
 lab, suite = Lab("main"), Suite()
 exit_ = Node(lab, "exit", "exit", 3, Price={"FreeAllowance": 1000000})
-relay = Node(lab, "relay", "relay", 2, Relay={"Exit": [exit_.descriptor]}, Price={"FreeAllowance": 1000000})
+# IPv4 alone: with both, a client that loses its IPv4 address goes on over IPv6 and has no reason to move back.
+relay = Node(lab, "relay", "relay", 2, Node={"Announce": "10.77.2.2:51820"}, Relay={"Exit": [exit_.descriptor]}, Price={"FreeAllowance": 1000000})
 client = None
 digest = ""
 before = ""
