@@ -95,6 +95,8 @@ class Demo:
                 blob.write(part)
         self.digest = digest.hexdigest()
         self.lab.start("web", ["python3", "-c", WEB, where], log="web.log")
+        probe = ["python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 80))"]
+        wait_for(lambda: self.lab.run("web", probe, check=False).returncode == 0, "the web server", 20)
 
     def operators(self):
         title("Two operators set up their nodes")
