@@ -7,6 +7,7 @@
 Every leg also has IPv6, fd77:N::2/64; core is .1 and ::1 on each. Nothing reaches the machine's own network.
 """
 import atexit
+import ctypes
 import os
 import pathlib
 import shutil
@@ -35,12 +36,29 @@ def wait_for(condition, what, timeout=10.0, step=0.05):
         time.sleep(step)
 
 
+def private_mounts(_once=[]):
+    """A mount namespace for this process and its children, where the names of network namespaces and wireguard-go's sockets
+    are nobody else's: labs side by side do not meet, and what a killed one leaves behind goes with its last process."""
+    if _once:
+        return
+    clone_newns = 0x00020000
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(clone_newns):
+        raise Failure(f"no mount namespace: {os.strerror(ctypes.get_errno())}")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    for place in ("/var/run/wireguard", "/run/netns"):
+        os.makedirs(place, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "culvert-lab", place], check=True)
+    _once.append(True)
+
+
 class Lab:
     """One test's namespaces, processes and scratch directory."""
 
     def __init__(self, name="lab", legs=None):
         if os.geteuid() != 0:
             raise Failure("network namespaces need root: run as root")
+        private_mounts()
         self.prefix = f"cv{os.getpid()}-"
         self.names, self.processes = [], []
         self.legs = dict(LEGS if legs is None else legs)
