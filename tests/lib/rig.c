@@ -136,8 +136,10 @@ void rig_client_rebind(struct rig_client *c)
 void rig_client_rekey(struct rig_client *c)
 {
 	struct message_initiation msg;
+	uint32_t index = crypto_random_u32();
 
-	fakewg_initiation(&msg, crypto_random_u32(), c->rig->exit_mac1_key);
+	c->own_indices[c->own_index_count++ % RIG_INDICES] = index;
+	fakewg_initiation(&msg, index, c->rig->exit_mac1_key);
 	if (send(c->data_fd, &msg, sizeof(msg), 0) == (ssize_t)sizeof(msg)) {
 		c->sent_packets++;
 		c->sent_bytes += sizeof(msg);

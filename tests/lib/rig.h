@@ -48,6 +48,8 @@ struct rig_client {
 	uint64_t bind_counter;
 	struct message_bind last_answer; /* for replays */
 	struct event *bind_timer;
+	uint32_t own_indices[RIG_INDICES]; /* the sender index of every initiation sent */
+	unsigned own_index_count;
 	uint32_t exit_indices[RIG_INDICES]; /* every index the exit announced */
 	unsigned exit_index_count;
 	uint64_t transport_counter;

@@ -5,12 +5,16 @@
  *   rig_clients RELAY_DESCRIPTOR EXIT_DESCRIPTOR RELAY_ADDR:PORT FIRST_NUMBER
  *
  *   open N            make N clients and bring them up (OPEN, BIND, fake handshake)
- *   send COUNT SIZE   every client sends COUNT datagrams of SIZE bytes, in bursts of 8, as fast as
- * it goes paced COUNT SIZE PPS   the same at PPS datagrams a second over all clients rekey | rebind
- * | close     each client sign on|off       co-sign receipts or do not wait MS           serve the
- * control channel for a while resume SIZE       signing off -> on, then send one datagram a
- * millisecond until the window opens; tells how long attack KIND COUNT     forged moves against
- * client 0: data | replay | key | old stats             per client quit
+ *   send COUNT SIZE   every client sends COUNT datagrams of SIZE bytes, as fast as it goes
+ *   paced COUNT SIZE PPS   the same at PPS datagrams a second over all clients
+ *   rekey | rebind | close   each client
+ *   sign on|off       co-sign receipts or do not
+ *   wait MS           serve the control channel for a while
+ *   resume SIZE       signing off -> on, then one datagram a millisecond until the window opens;
+ *                     tells how long that took
+ *   attack KIND COUNT   forged moves against client 0: data | replay | key | old
+ *   stats             per client; "indices" are those of the initiations it sent
+ *   quit
  */
 #include <errno.h>
 #include <poll.h>
@@ -206,8 +210,8 @@ static void command_stats(void)
 		       i ? "," : "", text_hex(hex, c->session, 16), (int)c->state, c->sent_packets,
 		       c->sent_bytes, c->received_packets, c->received_bytes, c->window,
 		       c->signed_bytes, c->receipts, c->bad_receipts, c->seq, c->closed);
-		for (unsigned j = 0; j < c->exit_index_count && j < RIG_INDICES; j++)
-			printf("%s%u", j ? "," : "", c->exit_indices[j]);
+		for (unsigned j = 0; j < c->own_index_count && j < RIG_INDICES; j++)
+			printf("%s%u", j ? "," : "", c->own_indices[j]);
 		printf("]}");
 	}
 	printf("]}\n");

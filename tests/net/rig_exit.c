@@ -1,10 +1,12 @@
 /*
  * A fake exit: answers fake WireGuard handshakes, counts what arrives by index, and sends `reflect`
  * datagrams back for each. Commands on stdin, one JSON line on stdout for each: stats | reflect N |
- * indices | quit.
+ * indices | quit. `indices` has, per initiation it answered: the client's index; packets and bytes
+ * of transport received; packets and bytes sent, the answer included.
  *
- *   rig_exit DESCRIPTOR_OUT ADDR:PORT   writes a signed descriptor for itself (ports PORT and PORT
- * + 1)
+ *   rig_exit DESCRIPTOR_OUT ADDR:PORT     writes a signed descriptor for itself, WireGuard at PORT,
+ *                                         control at PORT + 1
+ *   rig_exit -d DESCRIPTOR_OUT ADDR:PORT  writes it and ends
  */
 #include <errno.h>
 #include <poll.h>
@@ -123,7 +125,7 @@ static bool command(void)
 	if (strncmp(line, "indices", 7) == 0) {
 		printf(",\"indices\":[");
 		for (uint32_t i = 0; i < flow_count; i++)
-			printf("%s[%u,%lu,%lu,%lu,%lu]", i ? "," : "", flows[i].ours,
+			printf("%s[%u,%lu,%lu,%lu,%lu]", i ? "," : "", flows[i].theirs,
 			       flows[i].packets, flows[i].bytes, flows[i].sent_packets,
 			       flows[i].sent_bytes);
 		printf("]");
@@ -172,10 +174,17 @@ int main(int argc, char **argv)
 	struct sockaddr_in6 sa;
 	int off = 0, size = 64 << 20;
 
+	bool only = argc == 4 && strcmp(argv[1], "-d") == 0;
+
 	log_init("rig_exit", LOG_LEVEL_INFO);
 	crypto_start();
-	if (argc != 3 || !net_addr_parse(&addr, argv[2]))
-		fatalx("usage: rig_exit DESCRIPTOR_OUT ADDR:PORT");
+	argv += only;
+	if (argc != 3 + only || !net_addr_parse(&addr, argv[2]))
+		fatalx("usage: rig_exit [-d] DESCRIPTOR_OUT ADDR:PORT");
+	if (only) {
+		write_descriptor(argv[1], &addr);
+		return 0;
+	}
 	by_index = table_create(INDICES_MAX, sizeof(uint32_t));
 	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	net_addr_to_sockaddr(&sa, &addr);

@@ -1,4 +1,6 @@
 """A relay with a fake exit and protocol clients around it, and the sums their counters must obey."""
+import time
+
 from lab import Lab, wait_for
 from nodes import BUILD, PORT, Node
 from rig import Rig
@@ -50,6 +52,12 @@ table inet loss {{
         found = {c["counter"]["name"]: c["counter"] for c in json.loads(text)["nftables"] if "counter" in c}
         return {way: (found[way]["packets"], found[way]["bytes"] - 28 * found[way]["packets"]) if way in found else (0, 0)
                 for way in ("up", "down")}
+
+    def quiet_exit(self):
+        """Waits until the exit has read all that had come."""
+        last = None
+        while last != (last := self.exit.ask("stats")["packets"]):
+            time.sleep(0.1)
 
     def quiet(self, *rigs):
         """Waits until nothing moves any more."""

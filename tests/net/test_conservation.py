@@ -10,7 +10,7 @@ ROUNDS = int(os.environ.get("CONSERVATION_ROUNDS", "14"))
 CLIENTS, EACH, SIZE = 20, 2000, 464
 
 suite = Suite()
-swarm = Swarm("bytes", Relay={"Workers": 4}, Price={"WindowStart": "1 MiB", "WindowCap": "4 MiB"})
+swarm = Swarm("bytes", Relay={"Workers": 4}, Price={"WindowStart": "1 MiB", "WindowCap": "1 MiB"})
 
 
 def main():
