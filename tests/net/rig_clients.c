@@ -13,6 +13,7 @@
  *   resume SIZE       signing off -> on, then one datagram a millisecond until the window opens;
  *                     tells how long that took
  *   attack KIND COUNT   forged moves against client 0: data | replay | key | old
+ *   try DESCRIPTOR    one more client asks for a session towards another exit; its refusal
  *   stats             per client; "indices" are those of the initiations it sent
  *   quit
  */
@@ -194,6 +195,28 @@ static void command_attack(const char *kind, uint64_t n)
 	printf("{\"forged\":%lu,\"replies\":%lu}\n", n, replies);
 }
 
+static void load(struct descriptor *d, const char *path)
+{
+	char text[DESCRIPTOR_TEXT_MAX];
+
+	if (file_read(path, text, sizeof(text) - 1) < 0 || !descriptor_from_text(d, text))
+		fatalx("%s: no descriptor", path);
+}
+
+/* A fresh client OPENs towards another exit: 0 if it got a session, else the refusal. */
+static void command_try(const char *path)
+{
+	struct rig_client *c = &clients[count++];
+
+	load(&rig.exit, path);
+	rig_client_init(c, &rig, first + count);
+	rig_client_open(c);
+	for (uint64_t end = clock_ms() + 5000; c->state == RIG_OPENING && clock_ms() < end;)
+		serve(1);
+	printf("{\"granted\":%s,\"refusal\":%u}\n",
+	       c->state == RIG_OPENING || c->state == RIG_FAILED ? "false" : "true", c->refusal);
+}
+
 static void command_stats(void)
 {
 	char hex[33];
@@ -219,7 +242,7 @@ static void command_stats(void)
 
 static bool command(const char *line)
 {
-	char word[16] = "", kind[16] = "";
+	char word[16] = "", kind[16] = "", path[256] = "";
 	unsigned a = 0, b = 0, c = 0;
 
 	sscanf(line, "%15s", word);
@@ -245,6 +268,9 @@ static bool command(const char *line)
 		command_resume(a);
 	else if (strcmp(word, "attack") == 0 && sscanf(line, "%*s %15s %u", kind, &a) == 2)
 		command_attack(kind, a);
+	else if (strcmp(word, "try") == 0 && count < CLIENTS_MAX &&
+		 sscanf(line, "%*s %255s", path) == 1)
+		command_try(path);
 	else if (strcmp(word, "stats") == 0)
 		command_stats();
 	else
@@ -253,17 +279,9 @@ static bool command(const char *line)
 	return true;
 }
 
-static void load(struct descriptor *d, const char *path)
-{
-	char text[DESCRIPTOR_TEXT_MAX];
-
-	if (file_read(path, text, sizeof(text) - 1) < 0 || !descriptor_from_text(d, text))
-		fatalx("%s: no descriptor", path);
-}
-
 int main(int argc, char **argv)
 {
-	char line[128];
+	char line[384];
 
 	log_init("rig_clients", LOG_LEVEL_INFO);
 	crypto_start();

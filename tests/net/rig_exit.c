@@ -135,9 +135,10 @@ static bool command(void)
 	return true;
 }
 
-static void write_descriptor(const char *path, const struct net_addr *addr)
+/* as_v6: an IPv4 address too goes into the IPv6 field, mapped. */
+static void write_descriptor(const char *path, const struct net_addr *addr, bool as_v6)
 {
-	uint8_t seed[KEY_LEN] = {0xe5}, priv[KEY_LEN];
+	uint8_t seed[KEY_LEN], priv[KEY_LEN];
 	struct identity identity;
 	struct descriptor d;
 	char text[DESCRIPTOR_TEXT_MAX];
@@ -149,12 +150,13 @@ static void write_descriptor(const char *path, const struct net_addr *addr)
 				     .receipt_seconds = 30,
 				     .expires = now + 86400};
 
+	crypto_random(seed, sizeof(seed));
 	identity_from_seed(&identity, seed);
 	descriptor_begin(&d, 1, ROLE_EXIT, "rig-exit", now, now + 86400);
 	x25519_generate(priv);
 	x25519_public(d.body.control, priv);
 	x25519_public(d.body.wg_key, priv);
-	if (net_addr_is_v4(addr))
+	if (net_addr_is_v4(addr) && !as_v6)
 		memcpy(d.body.ip4, addr->ip + 12, 4);
 	else
 		memcpy(d.body.ip6, addr->ip, 16);
@@ -182,7 +184,7 @@ int main(int argc, char **argv)
 	if (argc != 3 + only || !net_addr_parse(&addr, argv[2]))
 		fatalx("usage: rig_exit [-d] DESCRIPTOR_OUT ADDR:PORT");
 	if (only) {
-		write_descriptor(argv[1], &addr);
+		write_descriptor(argv[1], &addr, argv[2][0] == '[');
 		return 0;
 	}
 	by_index = table_create(INDICES_MAX, sizeof(uint32_t));
@@ -193,7 +195,7 @@ int main(int argc, char **argv)
 	    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0 ||
 	    bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		fatal("socket at %s", argv[2]);
-	write_descriptor(argv[1], &addr);
+	write_descriptor(argv[1], &addr, false);
 	for (;;) {
 		struct pollfd p[2] = {{fd, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
 
