@@ -100,6 +100,10 @@ static void state_text(const struct agent *a, const struct agent_view *v, char *
 		provider_text(out, "relay", &v->relay);
 	else if (v->exit.state != PROVIDER_OPEN)
 		provider_text(out, "exit", &v->exit);
+	else if (v->relay.out_of_credit)
+		provider_text(out, "relay", &v->relay);
+	else if (v->exit.out_of_credit)
+		provider_text(out, "exit", &v->exit);
 	else if (v->datapath.waits_for)
 		snprintf(out, TEXT_ROOM, "waiting for %s", v->datapath.waits_for);
 	else

@@ -682,6 +682,7 @@ void provider_destroy(struct provider *p)
 void provider_view(const struct provider *p, struct provider_view *view)
 {
 	const struct judge_session *s = &p->judge.now;
+	bool dry = p->refused_credit || (p->state == PROVIDER_OPEN && p->window < WINDOW_DRY);
 
 	*view = (struct provider_view){
 		.state = p->state,
@@ -691,11 +692,10 @@ void provider_view(const struct provider *p, struct provider_view *view)
 		.signed_bytes = s->signed_.up + s->signed_.down,
 		.window = p->window,
 		.credit = p->credit,
-		.out_of_credit =
-			p->refused_credit || (p->state == PROVIDER_OPEN && p->window < WINDOW_DRY),
+		.out_of_credit = dry,
 		.opens = p->opens,
 		.age_ms = clock_ms() - p->opened_ms,
-		.trouble = p->trouble,
+		.trouble = p->trouble || !dry ? p->trouble : refusal_text(REFUSED_CREDIT),
 	};
 	memcpy(view->session, s->id, SESSION_ID_LEN);
 }

@@ -129,6 +129,8 @@ static void print_hop(const json_t *hop, const char *what)
 	put_field("session", hop, "session");
 	printf("  %-12s%s\n", "window", bytes(hop, "window"));
 	printf("  %-12s%s credits\n", "credit", unit_credits(text, field_number(hop, "credit")));
+	if (*field_text(hop, "trouble"))
+		put_field("trouble", hop, "trouble");
 }
 
 static void print_client(const json_t *s)
