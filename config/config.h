@@ -15,7 +15,7 @@
 #define CONFIG_NODE_FILE     "/etc/culvert/culvert.conf"
 #define CONFIG_CLIENT_FILE   "/etc/culvert/client.conf"
 #define CONFIG_NODE_SOCKET   "/run/culvert/culvert.sock"
-#define CONFIG_CLIENT_SOCKET "/run/culvert/client.sock"
+#define CONFIG_CLIENT_SOCKET "/run/culvert-client/client.sock"
 
 enum {
 	CONFIG_PATH_MAX = 256,
