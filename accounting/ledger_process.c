@@ -296,6 +296,7 @@ static void process_signals(pid_t parent)
 static void process_isolate(int *socket)
 {
 	const struct rlimit none = {0, 0};
+	struct rlimit now;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	/* stdout and stdin are the node's; stderr is for log lines. */
@@ -306,7 +307,10 @@ static void process_isolate(int *socket)
 	*socket = LEDGER_FD;
 	if (close_range(LEDGER_FD + 1, ~0u, 0) < 0)
 		fatal("ledger: close_range");
-	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+	/* Under systemd the limit is there already, and changing it may be forbidden. */
+	if ((setrlimit(RLIMIT_CORE, &none) < 0 &&
+	     (getrlimit(RLIMIT_CORE, &now) < 0 || now.rlim_cur != 0)) ||
+	    prctl(PR_SET_DUMPABLE, 0) < 0)
 		fatal("ledger: cannot forbid core dumps");
 	prctl(PR_SET_NAME, "culvert-ledger");
 	umask(077);
