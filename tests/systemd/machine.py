@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -72,6 +73,9 @@ class Machine:
     def make(self):
         base_tree()
         subprocess.run(["cp", "-a", "--reflink=auto", str(BASE), str(self.root)], check=True)
+        # As udev makes it: for everybody, because what counts is CAP_NET_ADMIN.
+        os.mknod(self.root / "tun", stat.S_IFCHR, os.makedev(10, 200))
+        os.chmod(self.root / "tun", 0o666)
 
     def cgroups(self):
         """Where this machine's processes go when there is no systemd outside to make a scope for them."""
@@ -89,7 +93,7 @@ class Machine:
     def boot(self):
         """Boots with a network of its own (lo only), /dev/net/tun, and the calls a unit's memory locking and wireguard-go need."""
         argv = ["systemd-nspawn", "-b", "-q", "--register=no", "--private-network", "--console=pipe", "-M", self.name, "-D", self.root,
-                "--bind=/dev/net/tun", "--capability=CAP_IPC_LOCK,CAP_NET_ADMIN", "--system-call-filter=@memlock pidfd_getfd"]
+                f"--bind={self.root}/tun:/dev/net/tun", "--capability=CAP_IPC_LOCK,CAP_NET_ADMIN", "--system-call-filter=@memlock pidfd_getfd"]
         if not os.path.isdir("/run/systemd/system"):
             argv.append("--keep-unit")
         with open(self.log, "wb") as console:

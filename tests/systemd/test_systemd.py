@@ -189,12 +189,20 @@ def stops(unit):
 
 # ---- an exit, and a client ----
 
-def leave_path(machine):
-    """A network namespace for the client, with a leg to the machine's own."""
-    machine.run("systemctl disable culvert; rm -rf /etc/culvert/* /var/lib/culvert/*")
-    machine.run("ip netns add user && ip link add leg type veth peer name eth0 netns user && ip addr add 1.2.4.1/24 dev leg && ip link set leg up && "
-                "ip -n user addr add 1.2.4.2/24 dev eth0 && ip -n user link set eth0 up && ip -n user link set lo up && "
-                "ip -n user route add default via 1.2.4.1")
+def leg(machine, name, net):
+    """A network namespace, name, with address 1.2.NET.2 and a leg to the machine's own network."""
+    machine.run(f"ip netns add {name} && ip link add {name} type veth peer name eth0 netns {name} && ip addr add 1.2.{net}.1/24 dev {name} && "
+                f"ip link set {name} up && ip -n {name} link set eth0 addrgenmode none && ip -n {name} addr add 1.2.{net}.2/24 dev eth0 && ip -n {name} link set eth0 up && "
+                f"ip -n {name} link set lo up && ip -n {name} route add default via 1.2.{net}.1")
+
+
+def other_relay(machine):
+    """A relay refuses to forward to its own machine, so the client's is another."""
+    machine.run("culvert init --roles relay --name osprey --announce 1.2.5.2:51820 --dir /etc/osprey --data-dir /var/lib/osprey")
+    with open(machine.root / "etc/osprey/culvert.conf", "a", encoding="utf-8") as config:
+        config.write("\n[Relay]\nExit = /var/lib/culvert/node.descriptor\n[Api]\nSocket = /run/osprey.sock\n")
+    machine.run("systemd-run --unit=osprey -p NetworkNamespacePath=/run/netns/middle culvertd --config /etc/osprey/culvert.conf")
+    wait_for((machine.root / "var/lib/osprey/node.descriptor").exists, "the other relay", 5)
 
 
 def routes(machine):
@@ -202,17 +210,20 @@ def routes(machine):
 
 
 def exit_and_client(machine):
-    leave_path(machine)
+    machine.run("systemctl disable culvert; rm -rf /etc/culvert/* /var/lib/culvert/*")
+    leg(machine, "user", 4)
+    leg(machine, "middle", 5)
     machine.run(f"culvert init --roles relay,exit --name heron --announce {NODE}:51820")
     with open(machine.root / "etc/culvert/culvert.conf", "a", encoding="utf-8") as config:
-        config.write("[Relay]\nExit = /var/lib/culvert/node.descriptor\n")
+        config.write(f"\n[Node]\nListen = {NODE}:51820\n")  # this machine has other addresses, too
     unit = Unit(machine, "culvert-exit.service")
-    machine.run("culvert check; systemctl enable --now culvert-exit", timeout=30)
+    machine.run("culvert check && systemctl enable --now culvert-exit", timeout=30)
     suite.equal(unit.get("StatusText"), "relay and exit on UDP port 51820", "the exit's unit starts")
     backend = json.loads(machine.out("culvert status --json"))["exit"]["backend"]
     suite.check(backend, f"culvert status shows the exit's backend: {backend}")
     suite.check("culvert_culvert0" in machine.out("nft list tables"), "its nftables table is there")
     confined(unit, NET_ADMIN, 3.0)
+    other_relay(machine)
     client(machine)
     unit.survives("kill -9 of the main process", lambda pid: machine.run(f"kill -9 {pid}"), 10)
     wait_for(lambda: carries(machine), "the client to carry on after the exit's death", 60, 0.5)
@@ -224,14 +235,12 @@ def exit_and_client(machine):
 
 def carries(machine):
     gateway = machine.out("ip -br -4 addr show dev culvert0", check=False).split()[-1:]
-    return gateway and machine.run(f"ip netns exec user ping -c 1 -W 1 {gateway[0].split('/')[0]}", check=False).returncode == 0
+    return gateway and machine.run(f"ip netns exec user ping -I culvert1 -c 1 -W 1 {gateway[0].split('/')[0]}", check=False).returncode == 0
 
 
 def client(machine):
-    machine.run("cp /var/lib/culvert/node.descriptor /root/heron.descriptor && cp -r /etc/culvert /etc/culvert.node")
     # On one machine the two sides' keys need two places.
-    machine.run("culvert init --client --dir /etc/culvert-client --relay /root/heron.descriptor --exit /root/heron.descriptor")
-    machine.run("ln -s /etc/culvert-client/client.conf /etc/culvert/client.conf", check=False)
+    machine.run("culvert init --client --dir /etc/culvert-client --relay /var/lib/osprey/node.descriptor --exit /var/lib/culvert/node.descriptor")
     machine.run("mkdir -p /run/systemd/system/culvert-client.service.d && printf '[Service]\\nNetworkNamespacePath=/run/netns/user\\n"
                 "ExecStart=\\nExecStart=/usr/local/bin/culvert up --foreground --config /etc/culvert-client/client.conf\\n' "
                 ">/run/systemd/system/culvert-client.service.d/test.conf && systemctl daemon-reload")
