@@ -72,6 +72,9 @@ class Machine:
 
     def make(self):
         base_tree()
+        for old in self.root.parent.glob("culvert-*"):  # of a test that was killed
+            if not pathlib.Path("/proc", old.name.split("-")[1]).exists():
+                shutil.rmtree(old, ignore_errors=True)
         subprocess.run(["cp", "-a", "--reflink=auto", str(BASE), str(self.root)], check=True)
         # As udev makes it: for everybody, because what counts is CAP_NET_ADMIN.
         os.mknod(self.root / "tun", stat.S_IFCHR, os.makedev(10, 200))

@@ -56,6 +56,10 @@ def install(machine):
     machine.run("systemd-sysusers && systemctl daemon-reload")
     for page in ("man1/culvert.1", "man8/culvertd.8", "man5/culvert.conf.5"):
         suite.check((machine.root / "usr/local/share/man" / page).is_file(), f"installed: {page}")
+    subprocess.run(["make", "-s", "-C", str(TOP), "PREFIX=/usr", f"DESTDIR={machine.root}/opt/packaged", "install"], check=True, stdout=subprocess.DEVNULL)
+    packaged = machine.root / "opt/packaged/usr"
+    suite.check("=/usr/bin/culvertd" in (packaged / "lib/systemd/system/culvert.service").read_text(encoding="utf-8") and (packaged / "bin/culvertd").is_file(),
+                "PREFIX and DESTDIR: the units name the programs where they are")
     machine.run(f"ip addr add {NODE}/32 dev lo && ip addr add {RIG_EXIT}/32 dev lo")
 
 
