@@ -37,11 +37,18 @@ static json_t *number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
-static json_t *hex(const uint8_t *bytes, size_t n)
+static json_t *key(const uint8_t bytes[static KEY_LEN])
 {
-	char text[2 * KEY_LEN + 1];
+	char text[KEY_TEXT];
 
-	return json_string(text_hex(text, bytes, n));
+	return json_string(key_to_base64(text, bytes));
+}
+
+static json_t *session_id(const uint8_t id[static SESSION_ID_LEN])
+{
+	char text[2 * SESSION_ID_LEN + 1];
+
+	return json_string(text_hex(text, id, SESSION_ID_LEN));
 }
 
 static json_t *base64(const void *bytes, size_t n)
@@ -62,10 +69,9 @@ static json_t *provider_json(const struct provider_view *v)
 	json_t *o = json_object();
 
 	memcpy(name, v->descriptor.body.name, sizeof(v->descriptor.body.name));
-	json_object_set_new(o, "id", hex(v->descriptor.body.node, KEY_LEN));
+	json_object_set_new(o, "id", key(v->descriptor.body.node));
 	json_object_set_new(o, "name", json_string(name));
-	json_object_set_new(o, "session",
-			    v->has_session ? hex(v->session, SESSION_ID_LEN) : json_null());
+	json_object_set_new(o, "session", v->has_session ? session_id(v->session) : json_null());
 	json_object_set_new(o, "up", number(v->claimed.up));
 	json_object_set_new(o, "down", number(v->claimed.down));
 	json_object_set_new(o, "signed", number(v->signed_bytes));
@@ -86,7 +92,7 @@ static json_t *get_status(struct agent *agent)
 	json_object_set_new(counted, "down", number(v.counted.down));
 	json_object_set_new(o, "role", json_string("client"));
 	json_object_set_new(o, "state", json_string(agent_state_text(v.state)));
-	json_object_set_new(o, "id", hex(v.payer, KEY_LEN));
+	json_object_set_new(o, "id", key(v.payer));
 	json_object_set_new(o, "interface", json_string(v.interface));
 	json_object_set_new(o, "backend",
 			    v.datapath.backend ? json_string(v.datapath.backend) : json_null());
@@ -109,9 +115,9 @@ static void add_session(json_t *rows, const struct agent_view *v, const struct p
 	if (p->state != PROVIDER_OPEN)
 		return;
 	o = json_object();
-	json_object_set_new(o, "session", hex(p->session, SESSION_ID_LEN));
+	json_object_set_new(o, "session", session_id(p->session));
 	json_object_set_new(o, "role", json_string(role_text(role)));
-	json_object_set_new(o, "provider", hex(p->descriptor.body.node, KEY_LEN));
+	json_object_set_new(o, "provider", key(p->descriptor.body.node));
 	json_object_set_new(o, "up", number(p->claimed.up));
 	json_object_set_new(o, "down", number(p->claimed.down));
 	json_object_set_new(o, "signed", number(p->signed_bytes));
@@ -139,7 +145,7 @@ static json_t *credit_row(const struct query_credit *c)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "peer", hex(c->peer, KEY_LEN));
+	json_object_set_new(o, "peer", key(c->peer));
 	json_object_set_new(o, "balance", number(c->balance));
 	json_object_set_new(o, "free_left", number(c->free_left));
 	json_object_set_new(o, "granted", number(c->granted));
@@ -151,21 +157,22 @@ static json_t *credit_row(const struct query_credit *c)
 	return o;
 }
 
+/* The very line an export has, so that what is verified is what was shown. */
 static json_t *receipt_row(const struct receipt *r)
 {
 	const struct receipt_body *b = &r->offer.body;
 	json_t *o = json_object();
 
+	json_object_set_new(o, "schema", json_integer(1));
 	json_object_set_new(o, "receipt", base64(r, sizeof(*r)));
-	json_object_set_new(o, "session", hex(b->session, SESSION_ID_LEN));
+	json_object_set_new(o, "session", session_id(b->session));
 	json_object_set_new(o, "seq", number(le64_get(b->seq)));
 	json_object_set_new(o, "role", json_string(role_text(b->role)));
 	json_object_set_new(o, "bytes_up", number(le64_get(b->bytes_up)));
 	json_object_set_new(o, "bytes_down", number(le64_get(b->bytes_down)));
 	json_object_set_new(o, "amount", number(le64_get(b->amount)));
-	json_object_set_new(o, "provider", hex(b->provider, KEY_LEN));
-	json_object_set_new(o, "payer", hex(b->payer, KEY_LEN));
-	json_object_set_new(o, "hour", number(le64_get(b->hour)));
+	json_object_set_new(o, "provider", key(b->provider));
+	json_object_set_new(o, "payer", key(b->payer));
 	return o;
 }
 
@@ -173,7 +180,11 @@ static json_t *terms_row(const struct terms *t)
 {
 	json_t *o = json_object();
 
+	json_object_set_new(o, "schema", json_integer(1));
 	json_object_set_new(o, "terms", base64(t, sizeof(*t)));
+	json_object_set_new(o, "role", json_string(role_text(t->body.role)));
+	json_object_set_new(o, "provider", key(t->body.provider));
+	json_object_set_new(o, "price", number(le64_get(t->body.price)));
 	return o;
 }
 

@@ -32,11 +32,18 @@ struct api {
 
 /* ---- answers ---- */
 
-json_t *api_hex(const uint8_t *bytes, size_t n)
+json_t *api_key(const uint8_t key[static KEY_LEN])
 {
-	char text[2 * 64 + 1];
+	char text[KEY_TEXT];
 
-	return json_string(text_hex(text, bytes, n));
+	return json_string(key_to_base64(text, key));
+}
+
+json_t *api_session_id(const uint8_t id[static SESSION_ID_LEN])
+{
+	char text[2 * SESSION_ID_LEN + 1];
+
+	return json_string(text_hex(text, id, SESSION_ID_LEN));
 }
 
 json_t *api_number(uint64_t n)

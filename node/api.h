@@ -1,7 +1,7 @@
 /*
  * The API: HTTP and JSON on a unix socket, for culvert and for scripts (docs/api.md). Every answer
- * is one object with "schema": 1; ids are lower-case hex, bytes and micro-credits are integers.
- * Main thread only.
+ * is one object with "schema": 1; keys are base64, sessions hex, bytes and micro-credits are
+ * integers. Main thread only.
  */
 #ifndef NODE_API_H
 #define NODE_API_H
@@ -40,8 +40,9 @@ void api_descriptor(struct api_call *call);
 void api_books(struct api_call *call, enum query_kind kind, const struct evkeyvalq *params);
 void api_grant(struct api_call *call, const char *body, size_t len);
 
-/* Lower-case hex of n <= 64 bytes, as a JSON string. */
-json_t *api_hex(const uint8_t *bytes, size_t n);
+/* Ids as JSON strings: of nodes, payers and providers in base64, of sessions in hex. */
+json_t *api_key(const uint8_t key[static KEY_LEN]);
+json_t *api_session_id(const uint8_t id[static SESSION_ID_LEN]);
 /* Numbers of the wire as JSON has them: 63 bits, and anything above is shown as the highest. */
 json_t *api_number(uint64_t n);
 

@@ -33,12 +33,11 @@ static json_t *exported(const struct query_rows *rows, uint32_t i)
 
 static json_t *credit(const struct query_credit *c)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "peer",
-			 api_hex(c->peer, KEY_LEN), "balance", api_number(c->balance), "free_left",
-			 api_number(c->free_left), "granted", api_number(c->granted), "earned",
-			 api_number(c->earned), "spent", api_number(c->spent), "bytes",
-			 api_number(c->bytes), "window", api_number(c->window), "debt",
-			 api_number(c->debt));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "peer", api_key(c->peer),
+			 "balance", api_number(c->balance), "free_left", api_number(c->free_left),
+			 "granted", api_number(c->granted), "earned", api_number(c->earned),
+			 "spent", api_number(c->spent), "bytes", api_number(c->bytes), "window",
+			 api_number(c->window), "debt", api_number(c->debt));
 }
 
 static const char *list_name(enum query_kind kind)
@@ -101,10 +100,10 @@ static void granted(void *arg, int err)
 	}
 	if (call->node->relay)
 		relay_payer_changed(call->node->relay, call->payer);
-	api_answer(call, json_pack("{s:o}", "payer", api_hex(call->payer, KEY_LEN)));
+	api_answer(call, json_pack("{s:o}", "payer", api_key(call->payer)));
 }
 
-/* Ids come as the API prints them or as `culvert init` does. */
+/* In base64, as they are shown, or in hex. */
 static bool read_id(uint8_t id[static KEY_LEN], const json_t *text)
 {
 	const char *s = json_string_value(text);

@@ -100,8 +100,8 @@ void api_status(struct api_call *call)
 	const struct node *n = call->node;
 	json_t *out = json_pack(
 		"{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "role", "node", "id",
-		api_hex(n->identity.descriptor.body.node, KEY_LEN), "name", n->config.name,
-		"version", CULVERT_VERSION, "roles", role_names(n->config.roles), "network",
+		api_key(n->identity.descriptor.body.node), "name", n->config.name, "version",
+		CULVERT_VERSION, "roles", role_names(n->config.roles), "network",
 		api_number(n->config.network), "uptime_s",
 		api_number((clock_ms() - n->started_ms) / 1000), "ledger_pid",
 		api_number((uint64_t)ledger_pid(n->ledger)), "control", control_object(n->control));
@@ -117,13 +117,12 @@ static void add_relay_session(void *arg, const struct relay_session_view *v)
 {
 	json_t *row =
 		json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o}",
-			  "session", api_hex(v->session, SESSION_ID_LEN), "role", "relay", "payer",
-			  api_hex(v->payer, KEY_LEN), "exit", api_hex(v->exit, KEY_LEN), "up",
-			  api_number(v->up), "down", api_number(v->down), "signed",
-			  api_number(v->signed_bytes), "window", api_number(v->window), "idle_ms",
-			  api_number(v->idle_ms), "age_ms", api_number(v->age_ms), "worker",
-			  api_number(v->worker), "bound", v->bound, "held", v->held, "moves",
-			  api_number(v->moves));
+			  "session", api_session_id(v->session), "role", "relay", "payer",
+			  api_key(v->payer), "exit", api_key(v->exit), "up", api_number(v->up),
+			  "down", api_number(v->down), "signed", api_number(v->signed_bytes),
+			  "window", api_number(v->window), "idle_ms", api_number(v->idle_ms),
+			  "age_ms", api_number(v->age_ms), "worker", api_number(v->worker), "bound",
+			  v->bound, "held", v->held, "moves", api_number(v->moves));
 
 	json_array_append_new(arg, row);
 }
@@ -132,9 +131,9 @@ static void add_exit_session(void *arg, const struct exit_session_view *v)
 {
 	json_t *row = json_pack(
 		"{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "session",
-		api_hex(v->session, SESSION_ID_LEN), "role", "exit", "payer",
-		api_hex(v->payer, KEY_LEN), "up", api_number(v->up), "down", api_number(v->down),
-		"signed", api_number(v->signed_bytes), "window", api_number(v->window), "idle_ms",
+		api_session_id(v->session), "role", "exit", "payer", api_key(v->payer), "up",
+		api_number(v->up), "down", api_number(v->down), "signed",
+		api_number(v->signed_bytes), "window", api_number(v->window), "idle_ms",
 		api_number(v->idle_ms), "age_ms", api_number(v->age_ms), "last_handshake",
 		api_number(v->last_handshake), "bound", v->last_handshake != 0, "held", v->held);
 	char text[NET_ADDR_TEXT];
@@ -169,7 +168,7 @@ void api_descriptor(struct api_call *call)
 	const struct descriptor *d = &call->node->identity.descriptor;
 	char text[DESCRIPTOR_TEXT_MAX];
 
-	api_answer(call, json_pack("{s:o, s:s, s:o}", "id", api_hex(d->body.node, KEY_LEN),
-				   "descriptor", descriptor_to_text(text, sizeof(text), d),
-				   "expires", api_number(le64_get(d->body.expires))));
+	api_answer(call, json_pack("{s:o, s:s, s:o}", "id", api_key(d->body.node), "descriptor",
+				   descriptor_to_text(text, sizeof(text), d), "expires",
+				   api_number(le64_get(d->body.expires))));
 }

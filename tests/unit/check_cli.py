@@ -234,15 +234,15 @@ def b64(data):
     return base64.b64encode(data).decode()
 
 
-STATUS = {"schema": 1, "role": "node", "id": "00" * 32, "name": "kestrel", "version": "0.1.0", "uptime_s": 3720, "network": 1, "roles": ["relay"],
+STATUS = {"schema": 1, "role": "node", "id": b64(bytes([0x00]) * 32), "name": "kestrel", "version": "0.1.0", "uptime_s": 3720, "network": 1, "roles": ["relay"],
           "relay": {"port": 51820, "workers": 2, "sessions": 1, "exits": 1, "in": {"up": {"packets": 3, "bytes": 2048}, "down": {}},
                     "out": {"up": {"packets": 2, "bytes": 1024}, "down": {}}, "drops": {"window": {"up": {"packets": 1, "bytes": 1024}, "down": {}}, "malformed": {}},
                     "binds": 1, "bad_binds": 0, "replayed_binds": 0, "moves": 0, "receipts_issued": 4, "receipts_signed": 3, "disputes": 0}}
-CLIENT = {"schema": 1, "role": "client", "state": "connecting", "id": "11" * 32, "interface": "culvert1", "backend": "kernel", "rebinds": 2, "reconnects": 1,
+CLIENT = {"schema": 1, "role": "client", "state": "connecting", "id": b64(bytes([0x11]) * 32), "interface": "culvert1", "backend": "kernel", "rebinds": 2, "reconnects": 1,
           "counted": {"up": 5, "down": 7}, "last_handshake": 0,
-          "relay": {"id": "22" * 32, "name": "kes\u001b[31mtrel", "up": 1, "down": 2, "signed": 3, "window": 1 << 20, "credit": 1500000, "session": "33" * 16}}
-SESSION = {"session": "ab" * 16, "role": "relay", "payer": "44" * 32, "up": 1 << 30, "down": 0, "signed": 5, "window": 9, "held": True, "bound": True, "age_ms": 61000, "moves": 4}
-CREDIT = {"peer": "55" * 32, "balance": -1500000, "free_left": 2, "granted": 3, "earned": 1234567, "spent": 0, "bytes": 1 << 20, "window": 0, "debt": 7}
+          "relay": {"id": b64(bytes([0x22]) * 32), "name": "kes\u001b[31mtrel", "up": 1, "down": 2, "signed": 3, "window": 1 << 20, "credit": 1500000, "session": "33" * 16}}
+SESSION = {"session": "ab" * 16, "role": "relay", "payer": b64(bytes([0x44]) * 32), "up": 1 << 30, "down": 0, "signed": 5, "window": 9, "held": True, "bound": True, "age_ms": 61000, "moves": 4}
+CREDIT = {"peer": b64(bytes([0x55]) * 32), "balance": -1500000, "free_left": 2, "granted": 3, "earned": 1234567, "spent": 0, "bytes": 1 << 20, "window": 0, "debt": 7}
 PAYER = b64(bytes([0x55]) * 32)
 
 
