@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "proto/crypto.h"
@@ -21,13 +22,18 @@ struct index_key {
 	uint32_t slot, index;
 };
 
+/* A token bucket of time saved up: 1000 / PASS_PER_SECOND ms buy one datagram. */
+struct bucket {
+	uint64_t saved_ms;
+	uint64_t seen_ms; /* 0: never */
+};
+
 struct pass_session {
 	uint32_t slot;
 	uint32_t client[PASS_INDICES]; /* sender indices of its initiations */
 	uint32_t exit[PASS_INDICES];   /* announced to it by the exit's responses */
 	uint8_t client_count, client_next, exit_count, exit_next;
-	uint64_t credit_ms; /* token bucket: time saved up, 1000 / PASS_PER_SECOND buys one */
-	uint64_t seen_ms;   /* 0: never */
+	struct bucket up, down;
 };
 
 struct pass {
@@ -49,16 +55,16 @@ static bool known(const uint32_t *index, uint8_t count, uint32_t wanted)
 	return false;
 }
 
-static bool bucket_take(struct pass_session *s, uint64_t now_ms)
+static bool bucket_take(struct bucket *b, uint64_t now_ms)
 {
 	const uint64_t one = 1000 / PASS_PER_SECOND, full = one * PASS_BURST;
-	uint64_t saved = s->seen_ms ? s->credit_ms + (now_ms - s->seen_ms) : full;
+	uint64_t saved = b->seen_ms ? b->saved_ms + (now_ms - b->seen_ms) : full;
 
-	s->credit_ms = saved < full ? saved : full;
-	s->seen_ms = now_ms ? now_ms : 1;
-	if (s->credit_ms < one)
+	b->saved_ms = saved < full ? saved : full;
+	b->seen_ms = now_ms ? now_ms : 1;
+	if (b->saved_ms < one)
 		return false;
-	s->credit_ms -= one;
+	b->saved_ms -= one;
 	return true;
 }
 
@@ -151,7 +157,7 @@ void pass_send(struct pass *p, uint32_t handle, uint32_t slot, const uint8_t *ms
 		p->count.exit_refused++;
 		return;
 	}
-	if (!bucket_take(s, now_ms)) {
+	if (!bucket_take(&s->up, now_ms)) {
 		p->count.rate++;
 		return;
 	}
@@ -215,6 +221,11 @@ static void receive(struct pass *p, const struct net_addr *from, const uint8_t *
 	handle = downward_session(p, slot, msg, len);
 	if (handle == TABLE_NONE)
 		return;
+	/* Nobody pays for what is passed: it must not do for a tunnel, in neither direction. */
+	if (!bucket_take(&p->session[handle].down, clock_ms())) {
+		p->count.rate++;
+		return;
+	}
 	p->count.received++;
 	p->deliver(p->arg, handle, msg, len);
 }

@@ -13,7 +13,7 @@
 
 enum {
 	PASS_INDICES = 4,     /* live per session and direction, oldest out */
-	PASS_BURST = 64,      /* datagrams a session may send at once ... */
+	PASS_BURST = 64,      /* datagrams a session has carried each way at once ... */
 	PASS_PER_SECOND = 32, /* ... and in the long run */
 };
 

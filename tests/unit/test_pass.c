@@ -258,6 +258,30 @@ static void test_bucket(void **state)
 			PASS_BURST + PASS_PER_SECOND + 1);
 }
 
+/* An exit and a client in league get no free tunnel out of it. */
+static void test_bucket_downwards(void **state)
+{
+	struct message_initiation i = initiation(11);
+	struct transport t = transport(11);
+
+	(void)state;
+	up(3, &i, sizeof(i));
+	assert_int_equal(exit_hears(), sizeof(i));
+	for (int n = 0; n < 2 * PASS_BURST; n++)
+		assert_int_equal(
+			sendto(exit_fd, &t, sizeof(t), 0, (struct sockaddr *)&via, sizeof(via)),
+			sizeof(t));
+	for (int n = 0; n < 20 && pass_counts(pass)->rate + deliveries < 2 * PASS_BURST; n++) {
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		poll(NULL, 0, 1);
+	}
+	assert_in_range(deliveries, PASS_BURST, 2 * PASS_BURST - 1);
+	assert_int_equal(pass_counts(pass)->rate, 2 * PASS_BURST - deliveries);
+	/* What an exit sends takes nothing from what the client may. */
+	up(3, &i, sizeof(i));
+	assert_int_equal(exit_hears(), sizeof(i));
+}
+
 /* The operator's mind or the routing changed since the exit was admitted. */
 static void test_judged_again_at_send_time(void **state)
 {
@@ -275,9 +299,13 @@ static void test_judged_again_at_send_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PASS_TEST(test_a_whole_exchange),           PASS_TEST(test_only_its_own_indices),
-		PASS_TEST(test_oldest_index_out),           PASS_TEST(test_what_is_not_carried),
-		PASS_TEST(test_from_strangers_and_unasked), PASS_TEST(test_bucket),
+		PASS_TEST(test_a_whole_exchange),
+		PASS_TEST(test_only_its_own_indices),
+		PASS_TEST(test_oldest_index_out),
+		PASS_TEST(test_what_is_not_carried),
+		PASS_TEST(test_from_strangers_and_unasked),
+		PASS_TEST(test_bucket),
+		PASS_TEST(test_bucket_downwards),
 		PASS_TEST(test_judged_again_at_send_time),
 	};
 
