@@ -40,13 +40,26 @@ static void closed(void *arg, int err)
 	relay_call_end(arg);
 }
 
+/* What the ledger's answer says against it, or what came between the question and the answer. */
+static enum refusal judge_opened(const struct relay *r, const struct relay_session *s,
+				 const struct ledger_payer *now)
+{
+	if (r->stopping)
+		return REFUSED_BUSY;
+	if (!r->exits.slot[s->exit].present)
+		return REFUSED_UNKNOWN_EXIT;
+	if (now->window == 0 && now->debt == 0 && registry_payer(r->registry, s)->sessions == 1)
+		return REFUSED_CREDIT;
+	return 0;
+}
+
 static void opened(void *arg, int err, const struct ledger_payer *now)
 {
 	struct relay_call *call = arg;
 	struct relay *r = call->relay;
 	struct relay_session *s = relay_call_session(call);
-	struct relay_payer *payer;
 	struct asker opener;
+	enum refusal why;
 
 	relay_call_end(call);
 	if (!s)
@@ -58,10 +71,10 @@ static void opened(void *arg, int err, const struct ledger_payer *now)
 		ending_forget(r, s);
 		return;
 	}
-	payer = registry_payer(r->registry, s);
-	billing_stands(r, payer, now);
-	if (r->stopping || (now->window == 0 && now->debt == 0 && payer->sessions == 1)) {
-		relay_refuse(r, &opener, r->stopping ? REFUSED_BUSY : REFUSED_CREDIT);
+	billing_stands(r, registry_payer(r->registry, s), now);
+	why = judge_opened(r, s, now);
+	if (why) {
+		relay_refuse(r, &opener, why);
 		ledger_close(r->ledger, s->id, 0, 0, closed, relay_call_begin(r, NULL, NULL));
 		ending_forget(r, s);
 		return;
