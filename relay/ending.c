@@ -2,10 +2,11 @@
  * The end of a session. ENDING: it may still be on a worker, or on its way to or from one, and only
  * the worker's last word makes its counters final. ENDED: nothing carries bytes any more; the
  * client is shown the last receipt and told CLOSED. The ledger hears of the end when all is signed,
- * or when SIGN_MS is over: what is unsigned then is a debt and a default. The session goes when
- * the ledger has said how its payer stands with that. Who may still hold it then: calls to the
- * ledger, by handle and serial, which find nothing.
+ * or when SIGN_MS is over: what is unsigned then is a debt and a default. With a full disk it is
+ * told again later. The session goes when the ledger has said how its payer stands with that. Who
+ * may still hold it then: calls to the ledger, by handle and serial, which find nothing.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -70,10 +71,17 @@ static void ledger_closed(void *arg, int err)
 	struct relay *r = call->relay;
 	struct relay_session *s = relay_call_session(call);
 
-	(void)err; /* what the ledger could not store it says itself; here the session is over */
 	relay_call_end(call);
-	if (s)
-		billing_ask(r, registry_payer(r->registry, s), s);
+	if (!s)
+		return;
+	if (err == -ENOSPC) {
+		/* Not a debt yet: until it is, what is unsigned stays in the payer's window. */
+		s->closing = false;
+		s->ended_ms = clock_ms();
+		return;
+	}
+	/* Any other error the ledger says itself; here the session is over. */
+	billing_ask(r, registry_payer(r->registry, s), s);
 }
 
 void ending_close(struct relay *r, struct relay_session *s)
