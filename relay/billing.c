@@ -298,6 +298,8 @@ static void debt_signed(void *arg, int err, const struct ledger_payer *now)
 
 	memcpy(id, call->id, SESSION_ID_LEN);
 	relay_call_end(call);
+	if (s)
+		s->bill.debt_cosigning = false;
 	if (err) {
 		relay_refuse(r, &asker, err == -EBADMSG ? REFUSED_SIGNATURE : relay_refusal(err));
 		return;
@@ -316,8 +318,13 @@ static void debt_signed(void *arg, int err, const struct ledger_payer *now)
 static void cosign_debt(struct relay *r, struct relay_session *s, const struct asker *a,
 			const struct body_cosign *cosign)
 {
-	struct relay_call *call = relay_call_begin(r, s, a);
+	struct relay_call *call;
 
+	/* The same question again is answered by the answer to the first. */
+	if (s->bill.debt_cosigning)
+		return;
+	s->bill.debt_cosigning = true;
+	call = relay_call_begin(r, s, a);
 	memcpy(call->id, cosign->session, SESSION_ID_LEN);
 	call->seq = le64_get(cosign->seq);
 	ledger_cosign(r->ledger, cosign->session, call->seq, cosign->signature, debt_signed, call);

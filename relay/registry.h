@@ -66,7 +66,7 @@ struct session_bill {
 	struct asker cosigner;
 	/* A receipt of an earlier, ended session of this payer, shown to this owner. */
 	struct receipt_offer debt;
-	bool has_debt;
+	bool has_debt, debt_cosigning;
 };
 
 struct relay_session {

@@ -69,6 +69,7 @@ static struct {
 	uint64_t window, credit;
 	unsigned opens, closes, cosigns, disputes;
 	uint64_t closed_up, closed_down;
+	bool full; /* the disk: nothing is closed */
 
 	/* control */
 	uint8_t reply_verb, reply[CONTROL_BODY_MAX], push_verb, push[CONTROL_BODY_MAX];
@@ -403,12 +404,13 @@ static void do_done(struct deed *d)
 	d->done(d->arg, d->err);
 }
 
-static void answer_done(ledger_done done, void *arg)
+static void answer_done(ledger_done done, void *arg, int err)
 {
 	struct deed *d = later(do_done);
 
 	d->done = done;
 	d->arg = arg;
+	d->err = err;
 }
 
 void ledger_dispute(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
@@ -417,7 +419,7 @@ void ledger_dispute(struct ledger *l, const uint8_t session[static SESSION_ID_LE
 	(void)l, (void)seq, (void)up, (void)down;
 	books_of(session)->frozen = true;
 	world.disputes++;
-	answer_done(done, arg);
+	answer_done(done, arg, 0);
 }
 
 void ledger_close(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
@@ -427,6 +429,10 @@ void ledger_close(struct ledger *l, const uint8_t session[static SESSION_ID_LEN]
 
 	(void)l;
 	assert_true(b->open);
+	if (world.full) {
+		answer_done(done, arg, -ENOSPC);
+		return;
+	}
 	b->open = false;
 	b->carried_up = up;
 	b->carried_down = down;
@@ -435,7 +441,7 @@ void ledger_close(struct ledger *l, const uint8_t session[static SESSION_ID_LEN]
 	world.closes++;
 	world.closed_up = up;
 	world.closed_down = down;
-	answer_done(done, arg);
+	answer_done(done, arg, 0);
 }
 
 void ledger_unpaid(struct ledger *l, const uint8_t payer[static KEY_LEN], ledger_issued done,

@@ -304,6 +304,72 @@ static void test_idle_and_exit_gone(void **state)
 	assert_int_equal(le32_get(closed.reason), CLOSE_EXIT_GONE);
 }
 
+/* The exit goes while the ledger is still asked: nobody else would tell the session so. */
+static void test_exit_gone_while_opening(void **state)
+{
+	struct body_open open = open_of(1, 1);
+
+	(void)state;
+	assert_true(ask(1, VERB_OPEN, &open, sizeof(open)));
+	relay_set_exits(relay, NULL, 0, NULL, NULL);
+	world_run();
+	assert_int_equal(refusal(), REFUSED_UNKNOWN_EXIT);
+	assert_int_equal(world.closes, 1);
+	assert_int_equal(registry_count(relay->registry), 0);
+}
+
+/* A full disk: what was carried stays in the payer's window until the ledger has it. */
+static void test_close_waits_for_the_disk(void **state)
+{
+	struct body_granted g = open_session(1, 1), other = open_session(1, 2);
+	struct relay_session *s = session_by(&g);
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	bind_session(&other, 1, 0, address(101));
+	world_carry(s->handle, 1000);
+	close_session(1, &g);
+	world_run();
+	world.full = true;
+	ending_tick(relay, s, clock_ms() + 11000);
+	world_run();
+	assert_ptr_equal(session_by(&g), s);
+	assert_int_equal(world_carry(session_by(&other)->handle, WINDOW), WINDOW - 1000);
+	world.full = false;
+	ending_tick(relay, s, clock_ms() + 22000);
+	world_run();
+	assert_null(session_by(&g));
+	assert_int_equal(world.closes, 1);
+}
+
+/* A signature takes the ledger a public-key operation: one at a time, however often it comes. */
+static void test_debt_signatures_one_at_a_time(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct receipt_offer debt;
+	struct body_cosign bad = {0};
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	world_carry(session_by(&g)->handle, 1000);
+	close_session(1, &g);
+	world_run();
+	ending_tick(relay, session_by(&g), clock_ms() + 11000);
+	world_run();
+	g = open_session(2, 2);
+	debt = world.receipt;
+	memcpy(bad.session, debt.body.session, SESSION_ID_LEN);
+	bad.seq = debt.body.seq;
+	for (int i = 0; i < 3; i++)
+		assert_true(ask(2, VERB_COSIGN, &bad, sizeof(bad)));
+	world_run();
+	assert_int_equal(world.replied[VERB_REFUSED], 1);
+	cosign(2, &debt);
+	world_run();
+	assert_int_equal(world.reply_verb, VERB_WINDOW);
+	assert_int_equal(relay->showing, 0);
+}
+
 /* Time alone brings a receipt while bytes flow, and shows an unsigned one again. */
 static void test_timer(void **state)
 {
@@ -398,6 +464,9 @@ int main(void)
 		WORLD_TEST(test_dispute_closes_and_freezes),
 		WORLD_TEST(test_idle_and_exit_gone),
 		WORLD_TEST(test_timer),
+		WORLD_TEST(test_exit_gone_while_opening),
+		WORLD_TEST(test_close_waits_for_the_disk),
+		WORLD_TEST(test_debt_signatures_one_at_a_time),
 		WORLD_TEST(test_grant_releases),
 		WORLD_TEST(test_stop_tells_the_ledger_all),
 	};
