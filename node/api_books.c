@@ -92,12 +92,14 @@ static void granted(void *arg, int err)
 {
 	struct api_call *call = arg;
 
-	if (err) {
-		api_fail(call, err == -EEXIST ? HTTP_BADREQUEST : HTTP_INTERNAL,
-			 err == -EEXIST ? "this key was used for another grant"
-					: "the ledger could not store it; see culvertd's log");
+	if (err == -EEXIST)
+		api_fail(call, HTTP_BADREQUEST, "this key was used for another grant");
+	else if (err == -ERANGE)
+		api_fail(call, HTTP_BADREQUEST, "amount is more than the books can hold");
+	else if (err)
+		api_fail(call, HTTP_INTERNAL, "the ledger could not store it; see culvertd's log");
+	if (err)
 		return;
-	}
 	if (call->node->relay)
 		relay_payer_changed(call->node->relay, call->payer);
 	api_answer(call, json_pack("{s:o}", "payer", api_key(call->payer)));

@@ -53,6 +53,9 @@ def grants():
         suite.equal(http("/v1/grants", "-d", body), (200, {"schema": 1, "payer": PAYER}), "a grant; an id is taken in either form and shown in one")
     (credit,) = http("/v1/credits")[1]["credits"]
     suite.equal((credit["peer"], credit["granted"]), (PAYER, 5000), "the same key twice is one grant")
+    huge = json.dumps({"payer": PAYER, "amount": 2**63 - 1, "expires": 0, "key": "02" * 16})
+    code, answer = http("/v1/grants", "-d", huge)
+    suite.check(code == 400 and "amount" in answer["error"], f"more than the books can hold is the asker's mistake: {code} {answer}")
 
 
 def second():
