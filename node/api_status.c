@@ -30,13 +30,15 @@ static json_t *drops(const struct relay_counters *c)
 static json_t *relay_object(struct relay *r)
 {
 	struct relay_status s;
+
+	relay_status(r, &s);
 	const struct {
 		const char *key;
 		uint64_t value;
 	} numbers[] = {
 		{"port", relay_port(r)},
 		{"workers", relay_workers(r)},
-		{"sessions", (relay_status(r, &s), s.sessions)},
+		{"sessions", s.sessions},
 		{"exits", s.exits},
 		{"control_in", s.counters.control_in},
 		{"control_lost", s.counters.control_lost},
