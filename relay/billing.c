@@ -40,7 +40,7 @@ uint64_t billing_mark(const struct relay_session *s)
 
 bool billing_held(const struct relay_session *s)
 {
-	return session_total(s) + DATAGRAM_MAX > s->share.limit;
+	return s->bind.ever && session_total(s) + DATAGRAM_MAX > s->share.limit;
 }
 
 /* ---- shares ---- */

@@ -111,7 +111,7 @@ void billing_drop_debt(struct relay *r, struct relay_session *s);
 void billing_stands(struct relay *r, struct relay_payer *payer, const struct ledger_payer *now);
 /* Asks it; when the answer comes, s (may be NULL) leaves the shares: the ledger counts its debt. */
 void billing_ask(struct relay *r, struct relay_payer *payer, struct relay_session *s);
-/* True if its window is used up but for less than a datagram. */
+/* True if it was bound and its window is used up but for less than a datagram. */
 bool billing_held(const struct relay_session *s);
 /* Looks for a receipt of an ended session of s's payer, and shows it to s's owner. */
 void billing_debt(struct relay *r, struct relay_session *s);

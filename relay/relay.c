@@ -468,7 +468,7 @@ static void view_of(struct relay *r, const struct relay_session *s, uint64_t now
 		.age_ms = now_ms - s->born_ms,
 		.worker = s->bind.at.worker,
 		.bound = s->bind.place == BIND_BOUND,
-		.held = s->bind.ever && billing_held(s),
+		.held = billing_held(s),
 		.moves = s->bind.moves,
 	};
 	memcpy(v->session, s->id, SESSION_ID_LEN);

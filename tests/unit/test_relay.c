@@ -377,6 +377,8 @@ static void test_timer(void **state)
 	struct relay_session *s = session_by(&g);
 
 	(void)state;
+	billing_tick(relay, s, clock_ms() + 10000); /* never bound is not held: nobody is asked */
+	assert_null(relay->calls);
 	bind_session(&g, 1, 0, address(100));
 	billing_tick(relay, s, clock_ms());
 	world_run();
