@@ -7,7 +7,8 @@
 
 #include "base/base.h"
 
-/* Lines such as "READY=1\nSTATUS=relay on UDP port 51820". Loss is systemd's. */
+/* Lines such as "READY=1\nSTATUS=relay on UDP port 51820". Waits up to a second while its
+ * queue is full; what is lost then is systemd's affair. */
 void notify_send(const char *lines);
 
 /* How often systemd wants to hear "WATCHDOG=1", in microseconds; 0: never. */
