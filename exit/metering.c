@@ -149,6 +149,14 @@ void metering_cosign(struct exit_peer *p, const struct control_caller *caller, u
 		session_refuse(p->exit, caller, id, REFUSED_SIGNATURE);
 		return;
 	}
+	if (p->state == PEER_ENDING) { /* the session goes before the ledger's answer comes */
+		struct exit_unpaid debt = {.used = true};
+
+		memcpy(debt.session, p->session, SESSION_ID_LEN);
+		memcpy(debt.payer, p->payer, KEY_LEN);
+		metering_cosign_unpaid(p->exit, &debt, caller, id, body);
+		return;
+	}
 	p->cosigning = (struct peer_request){true, *caller, id};
 	if (waiting)
 		return; /* a repetition while the ledger is at it */

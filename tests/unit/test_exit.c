@@ -208,6 +208,28 @@ static void close_without_signature(void **state)
 	assert_quiet();
 }
 
+/* A signature that comes while the ledger closes the session pays the debt this is becoming; its
+ * answer finds no session any more. */
+static void signed_while_closing(void **state)
+{
+	struct world *w = *state;
+	struct body_peer b = live(w, 1, MIB);
+
+	flow(w, 1, 300, 40);
+	assert_true(ask_close(w, 1, b.session, 5));
+	issue(1);
+	next_sent(true, VERB_RECEIPT);
+	poll_after(w, 2000);
+	next_sent(true, VERB_RECEIPT);
+	assert_true(cosign(w, 1, b.session, 1, 6));
+	answer_done(CALL_CLOSE, 0);
+	next_sent(false, VERB_CLOSED);
+	answer_payer(CALL_COSIGN, 0, MIB, 0);
+	assert_int_equal(next_sent(false, VERB_WINDOW)->id, 6);
+	live(w, 1, MIB);
+	assert_quiet();
+}
+
 static void store_fails_at_close(void **state)
 {
 	struct world *w = *state;
@@ -407,6 +429,7 @@ int main(void)
 		T(same_key_again),
 		T(asked_to_close),
 		T(close_without_signature),
+		T(signed_while_closing),
 		T(store_fails_at_close),
 		T(dispute),
 		T(idle),
