@@ -222,9 +222,9 @@ void ledger_describe(struct ledger_identity *out, const struct ledger_config *c,
 	descriptor_sign(d, by);
 }
 
-static int process_store_terms(struct process *p)
+static int process_store_terms(struct process *p, const struct ledger_identity *identity)
 {
-	const struct descriptor_body *d = &p->identity.descriptor.body;
+	const struct descriptor_body *d = &identity->descriptor.body;
 	int err = store_begin(p->store, clock_wall());
 
 	if (!err && (p->config->roles & ROLE_RELAY))
@@ -259,13 +259,16 @@ static void process_publish(struct process *p)
 static void process_renew(struct process *p)
 {
 	uint64_t now = clock_wall(), expires = le64_get(p->identity.descriptor.body.expires);
+	struct ledger_identity next;
 
 	if (expires > now && expires - now >= p->config->terms_days * DAY / 2)
 		return;
-	ledger_describe(&p->identity, p->config, p->by, now);
-	/* On a full disk the old terms serve on; the next wake tries again. */
-	if (process_store_terms(p) == 0)
-		process_publish(p);
+	ledger_describe(&next, p->config, p->by, now);
+	/* On a full disk the old terms are offered on; the next wake tries again. */
+	if (process_store_terms(p, &next) != 0)
+		return;
+	p->identity = next;
+	process_publish(p);
 }
 
 /* ---- the process ---- */
@@ -356,7 +359,7 @@ static void process_start(struct process *p)
 		fatal("%s: the ledger cannot start", c->database);
 	}
 	ledger_describe(&p->identity, c, p->by, clock_wall());
-	err = process_store_terms(p);
+	err = process_store_terms(p, &p->identity);
 	if (err) {
 		errno = -err;
 		fatal("%s: the terms cannot be stored", c->database);

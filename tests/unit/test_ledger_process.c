@@ -2,13 +2,26 @@
 #include "tests/lib/unit.h"
 
 #include "accounting/ledger.c"
+#define store_commit commit_or_fail
+static int commit_or_fail(struct store *s);
 #include "accounting/ledger_process.c"
+#undef store_commit
 #include "tests/lib/books.h"
 
 static char dir[TEST_DIR];
 static struct ledger_config config;
 static struct process process;
 static struct ledger node_end;
+
+static bool disk_full;
+
+static int commit_or_fail(struct store *s)
+{
+	if (!disk_full)
+		return store_commit(s);
+	store_rollback(s);
+	return -ENOSPC;
+}
 
 static int setup(void **state)
 {
@@ -72,6 +85,24 @@ static void test_renewal(void **state)
 	assert_true(renews_after(100)); /* slept through its expiry */
 }
 
+/* What could not be stored is not offered, and is tried again at the next wake. */
+static void test_renewal_on_a_full_disk(void **state)
+{
+	struct ledger_identity old;
+
+	(void)state;
+	ledger_describe(&old, &config, process.by, clock_wall() - UINT64_C(15) * DAY);
+	process.identity = node_end.identity = old;
+	disk_full = true;
+	process_renew(&process);
+	disk_full = false;
+	assert_int_equal(ledger_dispatch(&node_end), 0);
+	assert_memory_equal(ledger_identity_now(&node_end), &old, sizeof(old));
+	process_renew(&process);
+	assert_int_equal(ledger_dispatch(&node_end), 0);
+	assert_memory_not_equal(ledger_identity_now(&node_end), &old, sizeof(old));
+}
+
 static void test_roles(void **state)
 {
 	const struct descriptor_body *d = &process.identity.descriptor.body;
@@ -115,6 +146,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_renewal),
+		TEST(test_renewal_on_a_full_disk),
 		TEST(test_roles),
 		TEST(test_lengths),
 	};
