@@ -179,17 +179,18 @@ int tunnel_nudge(struct tunnel *t, const uint8_t key[static KEY_LEN])
 int tunnel_remove_peer(struct tunnel *t, const uint8_t key[static KEY_LEN])
 {
 	struct known_peer *k = memory_find(t->memory, key);
-	int err;
+	int err, removed;
 
 	if (!k || !k->present)
 		return -ENOENT;
-	/* The counters go with the peer. If the device is dead they are as last read, and the peer
-	 * will not come back with the repair: forgetting it is what counts. */
+	/* The counters go with the peer, so they are read first; if they cannot be, they are as
+	 * last read, but the peer goes all the same: it must not be carried uncounted. If the
+	 * device is dead, forgetting it is what counts, for then the repair does not bring it back.
+	 */
 	err = t->ops->read(t, count_one, t);
-	if (!err)
-		err = t->ops->remove_peer(t, key);
+	removed = t->ops->remove_peer(t, key);
 	memory_remove(t->memory, k);
-	return err;
+	return removed ? removed : err;
 }
 
 int tunnel_read(struct tunnel *t, tunnel_each each, void *arg)

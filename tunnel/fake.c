@@ -23,7 +23,7 @@ struct fake {
 	} peers[FAKE_PEERS];
 };
 
-static unsigned fail_opens;
+static unsigned fail_opens, fail_reads;
 
 static struct fake_peer *find(struct tunnel *t, const uint8_t *key)
 {
@@ -111,6 +111,10 @@ static int fake_remove_peer(struct tunnel *t, const uint8_t *key)
 
 static int fake_read(struct tunnel *t, backend_each each, void *arg)
 {
+	if (fail_reads) {
+		fail_reads--;
+		return -ETIMEDOUT;
+	}
 	for (size_t i = 0; fake_state(t) == 0 && i < t->fake->count; i++) {
 		const struct fake_peer *p = &t->fake->peers[i];
 		struct backend_stat stat = {.rx = p->rx,
@@ -144,6 +148,11 @@ void fake_die(struct tunnel *t)
 void fake_fail_open(unsigned times)
 {
 	fail_opens = times;
+}
+
+void fake_fail_read(unsigned times)
+{
+	fail_reads = times;
 }
 
 bool fake_has_peer(struct tunnel *t, const uint8_t key[static KEY_LEN],

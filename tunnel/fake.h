@@ -10,6 +10,8 @@ bool fake_count(struct tunnel *t, const uint8_t key[static KEY_LEN], uint64_t rx
 void fake_die(struct tunnel *t);
 /* Lets the next so many openings (repairs) fail. */
 void fake_fail_open(unsigned times);
+/* Lets the next so many readings fail. */
+void fake_fail_read(unsigned times);
 /* True if the device itself (not the tunnel's memory) has the peer; settings may be NULL. allowed
  * is not told. */
 bool fake_has_peer(struct tunnel *t, const uint8_t key[static KEY_LEN],

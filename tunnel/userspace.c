@@ -103,6 +103,8 @@ static int answer_read(struct answer *a, int fd)
 		if (a->len == a->room)
 			answer_grow(a);
 		n = read(fd, a->text + a->len, a->room - a->len);
+		if (n < 0 && errno == EINTR) /* SO_RCVTIMEO rules out SA_RESTART */
+			continue;
 		if (n == 0)
 			return -EPIPE;
 		if (n < 0)

@@ -58,6 +58,20 @@ static void counts_survive_removal(void **state)
 	tunnel_close(t);
 }
 
+/* A peer that stayed would be carried without being counted. */
+static void removed_though_not_read(void **state)
+{
+	struct tunnel *t = open_fake();
+	struct tunnel_peer p = peer(1);
+
+	(void)state;
+	assert_int_equal(tunnel_set_peer(t, &p), 0);
+	fake_fail_read(1);
+	assert_int_equal(tunnel_remove_peer(t, p.key), -ETIMEDOUT);
+	assert_false(fake_has_peer(t, p.key, NULL));
+	tunnel_close(t);
+}
+
 static void repair_brings_all_back(void **state)
 {
 	struct tunnel *t = open_fake();
@@ -202,6 +216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts_survive_removal),
+		cmocka_unit_test(removed_though_not_read),
 		cmocka_unit_test(repair_brings_all_back),
 		cmocka_unit_test(read_shows_present_peers),
 		cmocka_unit_test(counter_that_went_down),
