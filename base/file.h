@@ -26,4 +26,8 @@ MUST_CHECK int fd_write_all(int fd, const void *data, size_t len);
 /* mkdir -p with mode for what is made; an existing directory is fine. 0 or -errno. */
 MUST_CHECK int dir_make(const char *path, mode_t mode);
 
+/* Removes a socket that nobody listens at any more, if there is one: 0 or -errno. -EADDRINUSE, and
+ * nothing removed, if somebody does or path is something else. */
+MUST_CHECK int socket_clear(const char *path);
+
 #endif

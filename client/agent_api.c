@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -350,15 +351,14 @@ static int listen_at(const char *path)
 {
 	struct sockaddr_un where = {.sun_family = AF_UNIX};
 	const struct group *group = getgrnam(SOCKET_GROUP);
-	int fd, err;
+	int fd, err = socket_clear(path);
 
-	if (strlen(path) >= sizeof(where.sun_path))
-		return -ENAMETOOLONG;
+	if (err < 0)
+		return err;
 	snprintf(where.sun_path, sizeof(where.sun_path), "%s", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	unlink(path);
 	/* Nobody can connect before listen, so the mode is right by then. */
 	if (bind(fd, (struct sockaddr *)&where, sizeof(where)) < 0 || chmod(path, 0660) < 0 ||
 	    (group && chown(path, (uid_t)-1, group->gr_gid) < 0) || listen(fd, API_BACKLOG) < 0) {

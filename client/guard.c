@@ -42,6 +42,14 @@ static bool lock_is_current(int fd, const char *path)
 	       held.st_dev == there.st_dev;
 }
 
+/* What it says is removed: that is not for another user to write. */
+static bool lock_is_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid();
+}
+
 int guard_lock(const char *socket)
 {
 	char path[PATH_ROOM], dir[PATH_ROOM];
@@ -61,14 +69,14 @@ int guard_lock(const char *socket)
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd < 0)
 			return -errno;
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		err = lock_is_ours(fd) ? 0 : -EPERM;
+		if (!err && flock(fd, LOCK_EX | LOCK_NB) < 0)
 			err = -errno;
-			close(fd);
-			return err;
-		}
-		if (lock_is_current(fd, path))
+		if (!err && lock_is_current(fd, path))
 			return fd;
 		close(fd);
+		if (err)
+			return err;
 	}
 }
 
@@ -114,7 +122,8 @@ bool guard_clean(int lock, const char *socket)
 			tunnel_remove_stale(s.interface);
 		state_write(lock, &none);
 	}
-	unlink(socket);
+	if (socket_clear(socket) < 0)
+		log_debug("%s: is no agent's; it stays", socket);
 	return any;
 }
 

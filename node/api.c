@@ -187,27 +187,6 @@ static int socket_address(struct sockaddr_un *out, const char *path)
 	return 0;
 }
 
-/* Removes what a daemon that died left; -EADDRINUSE if one is alive there, or it is no socket. */
-static int clear_path(const struct sockaddr_un *sa)
-{
-	struct stat st;
-	int fd, err = 0;
-
-	if (lstat(sa->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EADDRINUSE;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0 || errno != ECONNREFUSED)
-		err = -EADDRINUSE;
-	else if (unlink(sa->sun_path) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 static int make_directory(const char *path)
 {
 	char dir[CONFIG_PATH_MAX];
@@ -235,7 +214,7 @@ static int listen_at(const char *path)
 	if (!err)
 		err = make_directory(path);
 	if (!err)
-		err = clear_path(&sa);
+		err = socket_clear(path);
 	if (err)
 		return err;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

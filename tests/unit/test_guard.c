@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <net/if.h>
 #include <sched.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <cmocka.h>
 
@@ -58,6 +60,19 @@ struct helpers {
 	pid_t guard, device;
 };
 
+/* A socket that nobody listens at any more. */
+static bool leave_socket(void)
+{
+	struct sockaddr_un where = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok;
+
+	snprintf(where.sun_path, sizeof(where.sun_path), "%s", sock);
+	ok = bind(fd, (struct sockaddr *)&where, sizeof(where)) == 0;
+	close(fd);
+	return ok;
+}
+
 /* An agent that made everything, says who its helpers are, and waits to be killed. */
 static void __attribute__((noreturn)) agent(int say, bool clean_end)
 {
@@ -78,7 +93,8 @@ static void __attribute__((noreturn)) agent(int say, bool clean_end)
 	guard_note(g, GUARD_DEVICE | GUARD_RULES);
 	if (route_into(interface, all, 2, MARK) < 0)
 		_exit(3);
-	close(open(sock, O_CREAT | O_WRONLY, 0600));
+	if (!leave_socket())
+		_exit(5);
 	if (clean_end) {
 		route_clean(MARK);
 		tunnel_close(device);
@@ -247,6 +263,35 @@ static void a_torn_state_is_no_state(void **state)
 	guard_unlock(lock, sock);
 }
 
+/* Socket = /etc/passwd is a slip of the pen, not an order to remove it. */
+static void only_sockets_are_removed(void **state)
+{
+	int lock = guard_lock(sock), file = open(sock, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_true(file >= 0);
+	close(file);
+	assert_false(guard_clean(lock, sock));
+	assert_int_equal(unlink(sock), 0);
+	assert_true(leave_socket());
+	assert_false(guard_clean(lock, sock));
+	assert_int_not_equal(access(sock, F_OK), 0);
+	guard_unlock(lock, sock);
+}
+
+/* What root is to remove is not for others to say. */
+static void anothers_state_is_not_trusted(void **state)
+{
+	char path[PATH_ROOM];
+	int fd = open(lock_path(path, sock), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+
+	(void)state;
+	assert_int_equal(fchown(fd, 65534, 65534), 0);
+	assert_int_equal(guard_lock(sock), -EPERM);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -273,6 +318,8 @@ int main(void)
 		cmocka_unit_test(clean_end_leaves_nothing_to_do),
 		cmocka_unit_test(others_devices_are_left_alone),
 		cmocka_unit_test(a_torn_state_is_no_state),
+		cmocka_unit_test(only_sockets_are_removed),
+		cmocka_unit_test(anothers_state_is_not_trusted),
 	};
 
 	if (geteuid() != 0) {
