@@ -270,6 +270,26 @@ static int wait_for_agent(struct waiting *w)
 	return STATUS_OK;
 }
 
+/* From here on a signal makes us give up, and ends the agent even before it has handlers of its
+ * own: it must never run into ours, whose only effect would be that it is lost. */
+static pid_t fork_for_agent(void)
+{
+	sigset_t ends, before;
+	pid_t pid;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ends, &before);
+	pid = fork();
+	if (pid != 0) {
+		signal(SIGINT, interrupt);
+		signal(SIGTERM, interrupt);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return pid;
+}
+
 static int up_in_background(const struct up_options *o, const struct agent_setup *setup, int lock)
 {
 	struct waiting w = {.options = o, .began_ms = clock_ms(), .line_ms = clock_ms()};
@@ -284,17 +304,17 @@ static int up_in_background(const struct up_options *o, const struct agent_setup
 				strerror(w.log < 0 ? -w.log : errno));
 	}
 	w.heard = ends[0];
-	signal(SIGINT, interrupt);
-	signal(SIGTERM, interrupt);
-	w.pid = fork();
+	w.pid = fork_for_agent();
 	if (w.pid == 0) {
 		close(ends[0]);
 		run_in_background(setup, lock, ends[1], w.log);
 	}
 	close(ends[1]);
-	close(lock);
-	if (w.pid < 0)
+	if (w.pid < 0) {
+		guard_unlock(lock, setup->config.socket);
 		return cli_fail(STATUS_FAILED, "no process could be started: %s", strerror(errno));
+	}
+	close(lock);
 	return wait_for_agent(&w);
 }
 
