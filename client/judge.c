@@ -30,12 +30,13 @@ void judge_end(struct judge *j)
 	j->past_next = (j->past_next + 1) % JUDGE_PAST;
 }
 
-void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN])
+void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN],
+		 const struct wallet_count *base)
 {
 	judge_end(j);
 	memset(&j->now, 0, sizeof(j->now));
 	memcpy(j->now.id, session, SESSION_ID_LEN);
-	j->count(j->arg, &j->now.base);
+	j->now.base = *base;
 	j->now.live = true;
 }
 

@@ -37,8 +37,10 @@ enum judgement {
 	JUDGE_IGNORE, /* no session of ours that we still have a count for, or our books failed */
 };
 
-/* A session begins: its base is taken now. The previous one ends if it has not yet. */
-void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN]);
+/* A session begins; base: the device's counters before the provider can have counted a byte of it.
+ * The previous one ends if it has not yet. */
+void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN],
+		 const struct wallet_count *base);
 /* The live session ends: its count is final. Without one nothing happens. */
 void judge_end(struct judge *j);
 

@@ -27,6 +27,7 @@ struct provider {
 	struct judge judge;
 	enum provider_state state;
 	uint8_t nonce[NONCE_LEN];
+	struct wallet_count asked_at; /* the device's counters before the session was asked for */
 	struct body_granted granted;
 	struct body_peer peer;
 	uint64_t window, credit;
@@ -65,7 +66,13 @@ static void provider_tell(struct provider *p, enum provider_event event)
 
 static void session_began(struct provider *p, const uint8_t session[static SESSION_ID_LEN])
 {
-	judge_begin(&p->judge, session);
+	struct wallet_count base = p->asked_at;
+
+	/* A relay counts nothing before BIND. An exit counts from when it heard us, and a handshake
+	 * that WireGuard began before we heard its answer is in its bill. */
+	if (p->config.role == ROLE_RELAY)
+		p->ops->count(p->arg, &base);
+	judge_begin(&p->judge, session, &base);
 	p->state = PROVIDER_OPEN;
 	p->opens++;
 	p->opened_ms = clock_ms();
@@ -301,6 +308,7 @@ void provider_open(struct provider *p)
 		return;
 	p->state = PROVIDER_OPENING;
 	crypto_random(p->nonce, sizeof(p->nonce));
+	p->ops->count(p->arg, &p->asked_at);
 	timer_set(p->open_timer, 0);
 }
 

@@ -54,6 +54,7 @@ static struct {
 	struct descriptor descriptor;
 	struct wallet *wallet;
 	char dir[64];
+	enum role role; /* the provider's */
 	struct provider *p;
 	struct wallet_count device;
 	unsigned events[8];
@@ -204,12 +205,17 @@ static void make_descriptor(uint64_t price, uint64_t expires)
 				 .expires = expires};
 	struct descriptor *d = &t.descriptor;
 
-	descriptor_begin(d, NETWORK, ROLE_RELAY, "kestrel", clock_wall(), clock_wall() + 1000);
+	descriptor_begin(d, NETWORK, ROLE_RELAY | ROLE_EXIT, "kestrel", clock_wall(),
+			 clock_wall() + 1000);
 	memset(d->body.control, 5, KEY_LEN);
 	memcpy(d->body.ip4, (uint8_t[]){192, 0, 2, 1}, 4);
 	d->body.port = le16_of(51820);
 	memcpy(d->body.node, t.node.id, KEY_LEN);
+	memset(d->body.wg_key, 7, KEY_LEN);
+	d->body.wg_port = le16_of(51821);
 	terms_make(&d->body.relay_terms, &v, &t.node);
+	v.role = ROLE_EXIT;
+	terms_make(&d->body.exit_terms, &v, &t.node);
 	descriptor_sign(d, &t.node);
 	assert_int_equal(descriptor_check(d, NETWORK, clock_wall()), DESCRIPTOR_OK);
 }
@@ -225,9 +231,27 @@ static void grant(void)
 	answer(&a, VERB_GRANTED, &body, sizeof(body));
 }
 
+/* As grant, by an exit. */
+static void add_peer(void)
+{
+	struct body_peer body = {.window = le64_of(1 << 20)};
+	struct asked a = take(VERB_ADD_PEER);
+
+	crypto_random(t.session, SESSION_ID_LEN);
+	memcpy(body.session, t.session, SESSION_ID_LEN);
+	memset(body.wg_key, 7, KEY_LEN);
+	answer(&a, VERB_PEER, &body, sizeof(body));
+}
+
+static const struct terms *agreed(void)
+{
+	return t.role == ROLE_RELAY ? &t.descriptor.body.relay_terms
+				    : &t.descriptor.body.exit_terms;
+}
+
 static void create(uint64_t terms_expire)
 {
-	struct provider_config config = {.role = ROLE_RELAY,
+	struct provider_config config = {.role = t.role,
 					 .payer = &t.payer,
 					 .network = NETWORK,
 					 .max_price = PRICE,
@@ -251,12 +275,12 @@ static void open_session(void)
 /* The next receipt of the session, as an honest provider makes it for these totals. */
 static struct receipt_offer offer_of(uint64_t up, uint64_t down)
 {
-	struct receipt_session s = {.role = ROLE_RELAY, .network = NETWORK, .price = PRICE};
+	struct receipt_session s = {.role = t.role, .network = NETWORK, .price = PRICE};
 	struct receipt_offer offer;
 
 	memcpy(s.session, t.session, SESSION_ID_LEN);
 	memcpy(s.payer, t.payer.id, KEY_LEN);
-	terms_hash(s.terms, &t.descriptor.body.relay_terms);
+	terms_hash(s.terms, agreed());
 	assert_true(
 		receipt_make(&offer, &s, t.has_head ? &t.head : NULL, up, down, 500000, &t.node));
 	return offer;
@@ -277,7 +301,7 @@ static void expect_signed(const struct receipt_offer *offer)
 
 	memcpy(w.session, c->session, SESSION_ID_LEN);
 	memcpy(r.payer_signature, c->signature, SIGNATURE_LEN);
-	assert_int_equal(receipt_check(&r, &t.descriptor.body.relay_terms), RECEIPT_OK);
+	assert_int_equal(receipt_check(&r, agreed()), RECEIPT_OK);
 	t.head = *offer;
 	t.has_head = true;
 	answer(&a, VERB_WINDOW, &w, sizeof(w));
@@ -320,6 +344,7 @@ static int setup(void **state)
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
+	t.role = ROLE_RELAY;
 	identity_from_seed(&t.node, seeds[0]);
 	identity_from_seed(&t.payer, seeds[1]);
 	identity_from_seed(&t.stranger, seeds[2]);
@@ -363,7 +388,7 @@ static void open_is_signed_by_the_payer(void **state)
 	memcpy(s.provider, t.node.id, KEY_LEN);
 	memset(s.client_control, 3, KEY_LEN);
 	memcpy(s.subject, b->exit, KEY_LEN);
-	terms_hash(s.terms, &t.descriptor.body.relay_terms);
+	terms_hash(s.terms, agreed());
 	memcpy(s.payer, t.payer.id, KEY_LEN);
 	memcpy(s.nonce, b->nonce, NONCE_LEN);
 	assert_true(identity_verify(b->signature, &s, sizeof(s), t.payer.id));
@@ -570,6 +595,30 @@ static void earlier_sessions_count_for_nothing(void **state)
 	expect_disputed(500, 500);
 }
 
+/* An exit counts from when it hears ADD_PEER, which is before we hear its answer: WireGuard may
+ * begin a handshake meanwhile. */
+static void an_exit_counts_before_it_answers(void **state)
+{
+	struct receipt_offer offer;
+
+	(void)state;
+	provider_destroy(t.p);
+	t.role = ROLE_EXIT;
+	create(clock_wall() + 1000);
+	t.device = (struct wallet_count){.up = 1000, .down = 500};
+	provider_open(t.p);
+	t.device.up += 148;
+	run_for(1);
+	add_peer();
+	assert_non_null(provider_peer(t.p));
+	offer = offer_of(148, 0);
+	hear_offer(&offer);
+	expect_signed(&offer);
+	offer = offer_of(149, 0);
+	hear_offer(&offer);
+	assert_false(outstanding(VERB_COSIGN));
+}
+
 static void a_wrong_amount_is_disputed(void **state)
 {
 	struct receipt_offer offer;
@@ -745,6 +794,7 @@ int main(void)
 		TEST(one_byte_too_many_down),
 		TEST(one_byte_too_many_up),
 		TEST(earlier_sessions_count_for_nothing),
+		TEST(an_exit_counts_before_it_answers),
 		TEST(a_wrong_amount_is_disputed),
 		TEST(a_broken_chain_is_disputed),
 		TEST(another_sequel_to_the_same_seq_is_disputed),
