@@ -73,7 +73,8 @@ static enum tunnel_backend backend_of(const char *name)
 
 static void watch_device(struct datapath *d);
 
-/* wireguard-go died: the same device again, with its peers, but without addresses and routes. */
+/* wireguard-go died: the same device again, with its peers, but without addresses and routes. The
+ * rules stay, so that nothing passes by the tunnel meanwhile. */
 static void repair(struct datapath *d)
 {
 	int err = tunnel_repair(d->tunnel);
@@ -86,10 +87,7 @@ static void repair(struct datapath *d)
 	log_info("the WireGuard device died and was made again");
 	d->dead = false;
 	watch_device(d);
-	d->addressed = d->bound = d->peered = d->shaken = false;
-	if (d->routed)
-		route_clean(d->config.config->fwmark);
-	d->routed = false;
+	d->addressed = d->bound = d->peered = d->shaken = d->routed = false;
 }
 
 static void device_died(evutil_socket_t fd, short what, void *arg)
@@ -165,7 +163,7 @@ static void remove_device(struct datapath *d)
 	d->dead = false;
 	tunnel_close(d->tunnel);
 	d->tunnel = NULL;
-	d->addressed = d->bound = d->peered = d->shaken = false;
+	d->addressed = d->bound = d->peered = d->shaken = d->routed = false;
 	note(d, d->made & ~(unsigned)GUARD_DEVICE);
 }
 
@@ -239,6 +237,8 @@ static bool set_routes(struct datapath *d)
 	const struct config_client *c = d->config.config;
 	int err;
 
+	if (d->made & GUARD_RULES)
+		route_clean(c->fwmark); /* those of the device before this one */
 	note(d, d->made | GUARD_RULES);
 	err = route_into(c->interface, d->allowed, c->allowed_count, c->fwmark);
 	if (err < 0) {
@@ -412,8 +412,6 @@ void datapath_set_inner(struct datapath *d, const struct body_peer *peer)
 	if (moved && d->tunnel) {
 		/* Old addresses must not stay: a new device has none. */
 		remove_device(d);
-		route_clean(d->config.config->fwmark);
-		d->routed = false;
 	}
 	advance_soon(d, 0);
 }

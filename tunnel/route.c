@@ -19,6 +19,7 @@
 #define PROTOCOL "213"
 
 enum {
+	PROTOCOL_NUMBER = 213,
 	REMOVALS_MAX = 32 /* more copies of a rule than any number of crashes leaves */
 };
 
@@ -32,17 +33,20 @@ int route_address(const char *interface, const struct net_addr *ip, uint8_t bits
 }
 
 /* Packets with the mark, the tunnel's own, skip both rules. Rules added later are looked at
- * earlier: anything more specific than a default route in main wins over the tunnel. */
+ * earlier: anything more specific than a default route in main wins over the tunnel. The route into
+ * the device goes with it; the one that is left then lets nothing pass by the tunnel. */
 static int default_into(enum ip_family family, const char *interface, uint32_t mark)
 {
 	char lines[512];
 
 	snprintf(lines, sizeof(lines),
 		 "route replace default dev %s table %u protocol " PROTOCOL "\n"
+		 "route replace unreachable default metric 4294967295 table %u protocol " PROTOCOL
+		 "\n"
 		 "rule add not fwmark %u table %u protocol " PROTOCOL "\n"
 		 "rule add not fwmark %u table main suppress_prefixlength 0 protocol " PROTOCOL
 		 "\n",
-		 interface, mark, mark, mark, mark);
+		 interface, mark, mark, mark, mark, mark);
 	return ip_batch(family, lines);
 }
 
@@ -190,7 +194,8 @@ static bool route_is_other(const struct nlmsghdr *msg, const struct watched *w)
 	const struct rtmsg *route = NLMSG_DATA(msg);
 	const int *out = attribute(msg, sizeof(*route), RTA_OIF, sizeof(int));
 
-	if (msg->nlmsg_len < NLMSG_LENGTH(sizeof(*route)) || route->rtm_flags & RTM_F_CLONED)
+	if (msg->nlmsg_len < NLMSG_LENGTH(sizeof(*route)) || route->rtm_flags & RTM_F_CLONED ||
+	    route->rtm_protocol == PROTOCOL_NUMBER)
 		return false;
 	return !out || (unsigned)*out != w->index;
 }

@@ -357,9 +357,10 @@ static void make_setup(void)
 	memcpy(c->interface, w.interface, sizeof(c->interface));
 	c->network = NETWORK;
 	c->fwmark = 52821;
-	c->allowed_count = 1;
+	c->allowed_count = 2;
 	assert_true(
 		net_prefix_parse(&c->allowed_ips[0].net, &c->allowed_ips[0].bits, "10.99.0.0/16"));
+	assert_true(net_prefix_parse(&c->allowed_ips[1].net, &c->allowed_ips[1].bits, "::/0"));
 	w.setup.relay = w.relay.descriptor;
 	w.setup.exit = w.exit.descriptor;
 	identity_from_seed(&w.setup.identity, seed);
@@ -588,6 +589,19 @@ static void a_restarted_exit_is_found_again(void **state)
 	assert_int_equal(w.relay.opens, 2);
 }
 
+/* Without the device, what was for the tunnel goes nowhere else. */
+static bool is_closed_off(void)
+{
+	char mark[16], out[1024];
+	const char *routes[] = {"ip", "-6", "route", "show", "table", mark, NULL};
+	const char *rules[] = {"ip", "-6", "rule", "show", "table", mark, NULL};
+	bool closed;
+
+	snprintf(mark, sizeof(mark), "%u", w.setup.config.fwmark);
+	closed = spawn_run(routes, NULL, out, sizeof(out)) == 0 && strstr(out, "unreachable");
+	return closed && spawn_run(rules, NULL, out, sizeof(out)) == 0 && strstr(out, "fwmark");
+}
+
 static void a_dead_device_is_made_again(void **state)
 {
 	struct agent_view v;
@@ -598,7 +612,9 @@ static void a_dead_device_is_made_again(void **state)
 		skip(); /* the kernel's do not die */
 	kill(w.agent->datapath->tunnel->pid, SIGKILL);
 	assert_true(run_until(not_connected, 2));
+	assert_true(is_closed_off());
 	assert_true(run_until(connected, RECONNECT_S));
+	assert_true(is_closed_off());
 	assert_int_equal(w.bounds, before + 1);
 	agent_view(w.agent, &v);
 	assert_in_range(v.counted.up, w.up, UINT64_MAX);
