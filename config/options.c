@@ -124,7 +124,8 @@ static const struct option client_options[] = {
 	{"Client", "AllowedIPs", OPTION_PREFIXES, HERE(allowed_ips), HERE(allowed_count),
 	 "0.0.0.0/0, ::/0", 0, 0, NULL,
 	 "Which networks go through the tunnel. Default: everything."},
-	{"Client", "FwMark", OPTION_U32, HERE(fwmark), 0, "51820", 1, UINT32_MAX, NULL,
+	/* 253 to 255 are the system's own routing tables, and main's default route is not ours. */
+	{"Client", "FwMark", OPTION_U32, HERE(fwmark), 0, "51820", 256, UINT32_MAX, NULL,
 	 "Mark and routing table that keep the tunnel's own packets out of the tunnel, as wg-quick "
 	 "does it."},
 	{"Client", "MTU", OPTION_U16, HERE(mtu), 0, "1420", 1280, 9000, "bytes",
