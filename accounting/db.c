@@ -11,14 +11,18 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 
 enum {
 	DB_STATEMENTS = 96,
 	DB_CHECKPOINT_PAGES = 1000,
+	DB_LOCK_MS = 5000, /* how long another process may take to let go */
+	DB_LOCK_POLL_MS = 20,
 };
 
 struct db_stmt {
@@ -75,29 +79,60 @@ bool db_lost(const struct db *db)
 
 /* ---- opening ---- */
 
+/* Says who holds the lock, as far as the file tells. */
+static int db_lock_owner(const struct db *db)
+{
+	char pid[32] = "";
+	ssize_t n = pread(db->lock, pid, sizeof(pid) - 1, 0);
+	uint64_t owner;
+
+	pid[n > 0 ? n : 0] = '\0';
+	return text_u64(pid, 1, INT_MAX, &owner) ? (int)owner : 0;
+}
+
+/* The ledger of a node that was killed commits what it had and goes a moment after it: a successor
+ * started at once must not fail for that. */
+static int db_wait_lock(const struct db *db)
+{
+	const struct timespec pause = {.tv_nsec = DB_LOCK_POLL_MS * 1000000L};
+	uint64_t until = clock_ms() + DB_LOCK_MS;
+	bool said = false;
+
+	while (flock(db->lock, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (clock_ms() >= until)
+			return -EBUSY;
+		if (!said)
+			log_info("%s: another culvert process (pid %d) still has it; waiting",
+				 db->path, db_lock_owner(db));
+		said = true;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 /* A separate file, because closing any descriptor of the database drops SQLite's own locks. */
 static int db_take_lock(struct db *db)
 {
-	char path[PATH_MAX + 8], pid[32] = "";
-	ssize_t n;
+	char path[PATH_MAX + 8], pid[32];
+	int err, n;
 
 	snprintf(path, sizeof(path), "%s.lock", db->path);
 	db->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (db->lock < 0) {
+		err = -errno;
 		log_warn("%s: cannot be opened; check the directory and its owner", path);
-		return -errno;
+		return err;
 	}
-	if (flock(db->lock, LOCK_EX | LOCK_NB) < 0) {
-		uint64_t owner;
-
-		n = pread(db->lock, pid, sizeof(pid) - 1, 0);
-		pid[n > 0 ? n : 0] = '\0';
-		if (!text_u64(pid, 1, INT_MAX, &owner))
-			owner = 0;
+	err = db_wait_lock(db);
+	if (err == -EBUSY)
 		log_warnx("%s: in use by another culvert process (pid %d); stop that one first",
-			  db->path, (int)owner);
-		return -EBUSY;
-	}
+			  db->path, db_lock_owner(db));
+	else if (err)
+		log_warnx("%s: cannot be locked; use a local file system", path);
+	if (err)
+		return err;
 	n = snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	if (ftruncate(db->lock, 0) < 0 || pwrite(db->lock, pid, (size_t)n, 0) != n)
 		log_debug("%s: pid not noted", path);

@@ -22,7 +22,7 @@ enum db_flags {
 /*
  * Opens path (made, mode 0600, unless DB_READONLY), hardened, but changes nothing in it yet: see
  * db_durable. Refused with a log_warn line: a symbolic link, a file open to group or others, one
- * another process writes (-EBUSY).
+ * another process writes (-EBUSY, after up to 5 s in which that one may end).
  */
 MUST_CHECK int db_open(struct db **out, const char *path, unsigned flags);
 /* WAL and synchronous=FULL, asserted by reading them back. */

@@ -2,12 +2,16 @@
 #include "tests/lib/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "accounting/migrations.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "tests/lib/books.h"
@@ -197,7 +201,6 @@ static void test_one_writer(void **state)
 
 	(void)state;
 	assert_int_equal(schema_open(&a, path, 0, &v1), 0);
-	assert_int_equal(schema_open(&b, path, 0, &v1), -EBUSY);
 	/* Readers are welcome, and see what is committed. */
 	assert_int_equal(db_exec(a, "INSERT INTO a(x) VALUES('1')"), 0);
 	assert_int_equal(schema_open(&b, path, DB_READONLY, &v1), 0);
@@ -210,6 +213,91 @@ static void test_one_writer(void **state)
 	assert_int_equal(schema_open(&a, path, DB_EXCLUSIVE, &v1), 0);
 	assert_true(schema_open(&b, path, DB_READONLY, &v1) < 0);
 	db_close(a);
+}
+
+/* Another process that opens the database and keeps it for so long (0: until it is killed). */
+static pid_t hold_for(unsigned ms)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct db *db;
+
+		if (schema_open(&db, path, 0, &v1) != 0 || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		if (ms == 0)
+			pause();
+		usleep(ms * 1000);
+		db_close(db);
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+/* A predecessor that is still finishing is waited for. */
+static void test_writer_lets_go(void **state)
+{
+	uint64_t start = clock_ms();
+	pid_t pid = hold_for(300);
+	int status;
+
+	(void)state;
+	assert_int_equal(open_error(&v1, 0), 0);
+	assert_true(clock_ms() - start >= 250);
+	assert_true(clock_ms() - start < 4000);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* One that was killed holds nothing. */
+	pid = hold_for(0);
+	kill(pid, SIGKILL);
+	assert_int_equal(open_error(&v1, 0), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+/* What was said on stderr while opening. */
+static int open_saying(char *said, size_t size)
+{
+	int log = open("build/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), old = dup(2), err;
+	ssize_t n;
+
+	assert_true(log >= 0);
+	log_set_level(LOG_LEVEL_INFO);
+	dup2(log, 2);
+	err = open_error(&v1, 0);
+	dup2(old, 2);
+	log_set_level(LOG_LEVEL_ERROR);
+	n = pread(log, said, size - 1, 0);
+	said[n > 0 ? n : 0] = '\0';
+	close(log);
+	close(old);
+	return err;
+}
+
+static void test_writer_stays(void **state)
+{
+	char said[1024], pid_text[32], *waits;
+	uint64_t start = clock_ms();
+	pid_t pid = hold_for(0);
+
+	(void)state;
+	assert_int_equal(open_saying(said, sizeof(said)), -EBUSY);
+	assert_true(clock_ms() - start >= 5000);
+	waits = strstr(said, "waiting");
+	assert_non_null(waits);
+	assert_null(strstr(waits + 1, "waiting")); /* once */
+	snprintf(pid_text, sizeof(pid_text), "(pid %d)", (int)pid);
+	assert_non_null(strstr(waits, pid_text));
+	assert_non_null(strstr(waits, "stop that one first"));
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 /* SQLITE_FULL: the request fails, the connection lives, nothing half-done is kept. */
@@ -274,6 +362,8 @@ int main(void)
 		TEST(test_file_itself),
 		TEST(test_durable),
 		TEST(test_one_writer),
+		TEST(test_writer_lets_go),
+		TEST(test_writer_stays),
 		TEST(test_full),
 		TEST(test_damage_refused),
 	};
