@@ -55,8 +55,8 @@ const struct ledger_identity *ledger_identity_now(const struct ledger *l);
 
 /* A payer as the provider's books see it. */
 struct ledger_payer {
-	uint64_t window; /* slow-start window in bytes, less unpaid bytes and what credit cannot buy
-			  */
+	uint64_t window; /* slow-start window in bytes, narrowed by debt not worked off, and not
+			  * more than credit buys: 0 only for lack of credit */
 	uint64_t credit; /* micro-credits it can still spend here */
 	uint64_t debt;   /* bytes carried in ended sessions and never signed */
 };

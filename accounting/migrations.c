@@ -72,6 +72,8 @@ static const char *const ledger_steps[] = {
 	" account INTEGER NOT NULL REFERENCES account(id),"
 	" amount INTEGER NOT NULL CHECK(amount <> 0),"
 	" PRIMARY KEY(txn, account)) STRICT, WITHOUT ROWID;",
+	/* bytes of debt that as many bytes signed later made good */
+	"ALTER TABLE payer ADD COLUMN worked INTEGER NOT NULL DEFAULT 0 CHECK(worked >= 0);",
 };
 
 static const char *const wallet_steps[] = {

@@ -52,6 +52,7 @@ struct payer {
 	uint8_t key[KEY_LEN];
 	struct window window;
 	uint64_t bytes, earned;
+	uint64_t worked; /* bytes of debt worked off; never more than there is */
 };
 
 /* ---- payers ---- */
@@ -59,7 +60,7 @@ struct payer {
 static int payer_find(struct store *s, const uint8_t key[static KEY_LEN], struct payer *p)
 {
 	struct db_stmt *q = db_prepare(
-		s->db, "SELECT id, window, signed, bytes, earned FROM payer WHERE key = ?");
+		s->db, "SELECT id, window, signed, bytes, earned, worked FROM payer WHERE key = ?");
 	int got;
 
 	db_bind_blob(q, key, KEY_LEN);
@@ -72,6 +73,7 @@ static int payer_find(struct store *s, const uint8_t key[static KEY_LEN], struct
 	p->window.signed_bytes = db_col_u64(q);
 	p->bytes = db_col_u64(q);
 	p->earned = db_col_u64(q);
+	p->worked = db_col_u64(q);
 	db_done(q);
 	window_clamp(&p->window, &s->config.window);
 	return 0;
@@ -80,12 +82,13 @@ static int payer_find(struct store *s, const uint8_t key[static KEY_LEN], struct
 static int payer_save(struct store *s, const struct payer *p)
 {
 	struct db_stmt *q = db_prepare(s->db, "UPDATE payer SET window = ?, signed = ?, bytes = ?, "
-					      "earned = ? WHERE id = ?");
+					      "earned = ?, worked = ? WHERE id = ?");
 
 	db_bind_u64(q, p->window.bytes);
 	db_bind_u64(q, p->window.signed_bytes);
 	db_bind_u64(q, p->bytes);
 	db_bind_u64(q, p->earned);
+	db_bind_u64(q, p->worked);
 	db_bind_u64(q, p->id);
 	return db_run(q);
 }
@@ -186,7 +189,7 @@ static int payer_view(struct store *s, const struct payer *p, struct ledger_paye
 	credit = purse.free_left + purse.granted;
 	credit = credit > live.due ? credit - live.due : 0;
 	*out = (struct ledger_payer){
-		.window = window_left(&p->window, live.debt),
+		.window = window_left(&p->window, &s->config.window, live.debt - p->worked),
 		.credit = credit,
 		.debt = live.debt,
 	};
@@ -427,12 +430,25 @@ static int session_post(struct store *s, struct session *x, uint64_t *paid)
 	return err;
 }
 
-/* The outstanding receipt is signed: head, window, credits, and what comes next. */
+/* Bytes signed in a live session make as many of debt good; and what is worked off may not outlast
+ * the debt itself, which a late signature takes away. */
+static int payer_work_off(struct store *s, struct payer *p, uint64_t bytes)
+{
+	struct live live;
+	int err = payer_live(s, p->key, &live);
+
+	if (!err)
+		p->worked = window_work_off(p->worked, bytes, live.debt);
+	return err;
+}
+
+/* The outstanding receipt is signed: head, window, debt, credits, and what comes next. */
 static int session_signed(struct store *s, struct session *x, const struct receipt *r,
 			  struct payer *p)
 {
 	const struct receipt_body *body = &r->offer.body;
-	uint64_t before = x->up + x->down, paid;
+	uint64_t before = x->up + x->down, bytes, paid;
+	bool live = x->state == SESSION_OPEN;
 	int err;
 
 	x->seq = le64_get(body->seq);
@@ -445,15 +461,18 @@ static int session_signed(struct store *s, struct session *x, const struct recei
 		err = session_post(s, x, &paid);
 	if (err)
 		return err;
-	p->bytes += x->up + x->down - before;
+	bytes = x->up + x->down - before;
+	p->bytes += bytes;
 	p->earned += paid;
-	window_signed(&p->window, &s->config.window, x->up + x->down - before);
+	window_signed(&p->window, &s->config.window, bytes);
 	if (x->state == SESSION_UNPAID && !session_unsigned(x))
 		x->state = SESSION_CLOSED;
 	else if (x->state == SESSION_UNPAID)
 		err = session_offer(s, x);
 	if (!err)
 		err = session_save(s, x);
+	if (!err)
+		err = payer_work_off(s, p, live ? bytes : 0);
 	return err ? err : payer_save(s, p);
 }
 

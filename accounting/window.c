@@ -1,5 +1,9 @@
 #include "accounting/window.h"
 
+enum {
+	WINDOW_LEAST = 64 << 10, /* a few receipts' worth of datagrams */
+};
+
 struct window window_fresh(const struct window_policy *policy)
 {
 	return (struct window){.bytes = policy->start};
@@ -26,7 +30,25 @@ void window_clamp(struct window *w, const struct window_policy *policy)
 		w->bytes = policy->cap;
 }
 
-uint64_t window_left(const struct window *w, uint64_t debt)
+static uint64_t least(const struct window_policy *policy)
 {
-	return w->bytes > debt ? w->bytes - debt : 0;
+	uint64_t part = policy->start / 16;
+
+	if (part < WINDOW_LEAST)
+		part = WINDOW_LEAST;
+	return part < policy->start ? part : policy->start;
+}
+
+uint64_t window_left(const struct window *w, const struct window_policy *policy, uint64_t debt)
+{
+	uint64_t left = w->bytes > debt ? w->bytes - debt : 0, floor = least(policy);
+
+	return left > floor ? left : floor;
+}
+
+uint64_t window_work_off(uint64_t worked, uint64_t bytes, uint64_t debt)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(worked, bytes, &sum) || sum > debt ? debt : sum;
 }

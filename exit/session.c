@@ -138,12 +138,13 @@ static void unpaid_found(void *arg, int err, const struct receipt_offer *offer)
 	metering_push(p);
 }
 
+/* What is left of its credit may be just what that receipt comes to. */
 static void unpaid_then_refuse(void *arg, int err, const struct receipt_offer *offer)
 {
 	struct exit_peer *p = arg;
 
 	unpaid_found(p, err, offer);
-	refuse_opened(p, err ? REFUSED_CREDIT : REFUSED_UNPAID);
+	refuse_opened(p, REFUSED_CREDIT);
 }
 
 static void ask_unpaid(struct exit_peer *p, ledger_issued done)

@@ -208,6 +208,11 @@ static inline void check_invariants(void)
 	assert_int_equal(count_of("SELECT count(*) FROM session WHERE state = 2 AND "
 				  "(offer IS NULL OR final_up + final_down = up + down)"),
 			 0);
+	/* Nobody works off more than there is to work off. */
+	assert_int_equal(count_of("SELECT count(*) FROM payer p WHERE worked > (SELECT "
+				  "coalesce(sum(final_up + final_down - up - down), 0) FROM "
+				  "session WHERE payer = p.key AND state >= 2)"),
+			 0);
 }
 
 #endif

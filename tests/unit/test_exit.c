@@ -81,7 +81,7 @@ static void what_the_ledger_refuses(void **state)
 	answer_payer(CALL_OPEN, 0, 0, 500);
 	answer_issue(CALL_UNPAID, 0, old, 3, 400, 100);
 	next_sent(true, VERB_RECEIPT);
-	assert_refused(REFUSED_UNPAID);
+	assert_refused(REFUSED_CREDIT);
 	answer_done(CALL_CLOSE, 0);
 	assert_false(on_device(w, 1));
 	/* the old receipt can be signed, by whom it was shown to */

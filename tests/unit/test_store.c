@@ -3,7 +3,8 @@
 
 /* ---- the rules ---- */
 
-static const uint8_t first[SESSION_ID_LEN] = {1}, second[SESSION_ID_LEN] = {2};
+static const uint8_t first[SESSION_ID_LEN] = {1}, second[SESSION_ID_LEN] = {2},
+		     third[SESSION_ID_LEN] = {3};
 
 static void test_slow_start(void **state)
 {
@@ -41,7 +42,8 @@ static void test_default_and_debt(void **state)
 	assert_int_equal(do_close(first, 9 * MIB, MIB), 0);
 	p = payer_now(alice.id);
 	assert_int_equal(p.debt, 3 * MIB);
-	assert_int_equal(p.window, 0); /* back to 1 MiB, less 3 MiB of debt */
+	/* Back to 1 MiB, less 3 MiB of debt, but never less than a sixteenth. */
+	assert_int_equal(p.window, MIB / 16);
 	restart();
 	p = payer_now(alice.id);
 	assert_int_equal(p.debt, 3 * MIB);
@@ -57,6 +59,59 @@ static void test_default_and_debt(void **state)
 	assert_int_equal(p.debt, 0);
 	assert_int_equal(p.window, 4 * MIB); /* 3 MiB signed since the default */
 	assert_int_equal(do_unpaid(alice.id, &again), -ENOENT);
+	check_invariants();
+}
+
+/* Who cannot sign for the counters it lost pays its way back; what it owes stays known. */
+static void test_debt_is_worked_off(void **state)
+{
+	struct receipt_offer offer;
+	struct ledger_payer p;
+
+	(void)state;
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	assert_int_equal(do_close(first, MIB, 0), 0);
+	assert_int_equal(payer_now(alice.id).window, MIB / 16);
+	assert_int_equal(do_open(ROLE_RELAY, second, alice.id, &p), 0);
+	assert_int_equal(p.window, MIB / 16);
+	pay(second, MIB / 16, &p);
+	assert_int_equal(p.window, MIB / 16);
+	pay(second, MIB / 2, &p);
+	assert_int_equal(p.window, MIB / 2); /* half of the debt is left */
+	restart();
+	assert_int_equal(payer_now(alice.id).window, MIB / 2);
+	assert_int_equal(do_open(ROLE_RELAY, third, alice.id, &p), 0);
+	pay(third, MIB / 2, &p);
+	assert_int_equal(p.window, 2 * MIB); /* as anybody who signed 1 MiB */
+	assert_int_equal(p.debt, MIB);
+	pay(third, 2 * MIB, &p);
+	assert_int_equal(p.window, 2 * MIB);
+	/* Nothing is worked off in advance. */
+	assert_int_equal(do_close(third, 3 * MIB, 0), 0);
+	assert_int_equal(payer_now(alice.id).debt, 2 * MIB);
+	assert_int_equal(payer_now(alice.id).window, MIB / 16);
+	/* The old receipt itself may be signed late: what worked it off now counts for the other
+	 * debt. */
+	assert_int_equal(do_unpaid(alice.id, &offer), 0);
+	assert_int_equal(do_cosign(&offer, &alice, &p), 0);
+	assert_int_equal(p.debt, MIB);
+	assert_int_equal(p.window, 2 * MIB); /* doubled by it */
+	check_invariants();
+}
+
+static void test_dispute_is_worked_off(void **state)
+{
+	struct receipt_offer offer;
+	struct ledger_payer p;
+
+	(void)state;
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	assert_int_equal(do_issue(first, MIB, 0, &offer), 0);
+	assert_int_equal(do_dispute(first, 1), 0);
+	assert_int_equal(payer_now(alice.id).window, MIB / 16);
+	assert_int_equal(do_open(ROLE_RELAY, second, alice.id, &p), 0);
+	pay(second, MIB - 1, &p);
+	assert_int_equal(p.window, MIB - 1);
 	check_invariants();
 }
 
@@ -312,6 +367,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_slow_start),
 		TEST(test_default_and_debt),
+		TEST(test_debt_is_worked_off),
+		TEST(test_dispute_is_worked_off),
 		TEST(test_crash_leaves_debt),
 		TEST(test_one_body_a_number),
 		TEST(test_dispute_freezes),

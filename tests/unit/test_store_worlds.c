@@ -23,7 +23,11 @@ struct model_payer {
 	struct identity id;
 	bool known;
 	uint64_t window, progress, largest;
-	uint64_t credit; /* booked in, less booked out */
+	uint64_t worked;   /* bytes of debt worked off */
+	uint64_t signed_;  /* bytes, all of them */
+	uint64_t defaults; /* how often */
+	uint64_t since;    /* bytes signed since the last one */
+	uint64_t credit;   /* booked in, less booked out */
 };
 
 static struct model {
@@ -84,7 +88,9 @@ static struct ledger_payer model_view(unsigned payer, uint64_t *unsigned_)
 	if (!open)
 		price = m.world.relay_price > m.world.exit_price ? m.world.relay_price
 								 : m.world.exit_price;
-	out.window = p->window > out.debt ? p->window - out.debt : 0;
+	assert_true(p->worked <= out.debt);
+	out.window = p->window > out.debt - p->worked ? p->window - (out.debt - p->worked) : 0;
+	out.window = out.window > MIB / 16 ? out.window : MIB / 16;
 	assert_true(due <= out.credit);
 	out.credit -= due;
 	if (price) {
@@ -98,6 +104,16 @@ static struct ledger_payer model_view(unsigned payer, uint64_t *unsigned_)
 	return out;
 }
 
+/* The promises: what is usable is no more than a new identity has that signed as much since; what
+ * nobody signed is within the largest window there was, and a sixteenth of the start for each
+ * default more; each byte more than that was worked off by one that was signed. */
+static void check_loss(const struct model_payer *p, uint64_t unsigned_, uint64_t debt,
+		       uint64_t window)
+{
+	assert_true(p->defaults == 0 || window <= MIB + p->since);
+	assert_true(unsigned_ + debt <= p->largest + p->defaults * (MIB / 16) + p->signed_);
+}
+
 static void check_payer(unsigned payer, const struct ledger_payer *said)
 {
 	uint64_t unsigned_;
@@ -106,8 +122,17 @@ static void check_payer(unsigned payer, const struct ledger_payer *said)
 	assert_int_equal(said->window, want.window);
 	assert_int_equal(said->credit, want.credit);
 	assert_int_equal(said->debt, want.debt);
-	/* The promise: what nobody signed never exceeds the largest window there was. */
-	assert_true(unsigned_ + want.debt <= m.payer[payer].largest);
+	check_loss(&m.payer[payer], unsigned_, want.debt, said->window);
+}
+
+static uint64_t model_debt(unsigned payer)
+{
+	uint64_t debt = 0;
+
+	for (unsigned i = 0; i < m.sessions; i++)
+		if (m.session[i].payer == payer && m.session[i].state != SESSION_OPEN)
+			debt += m.session[i].known - m.session[i].signed_;
+	return debt;
 }
 
 static void model_signed(struct model_session *s)
@@ -119,6 +144,8 @@ static void model_signed(struct model_session *s)
 	assert_int_equal(le64_get(s->offer.body.amount), price_of(s->price, total));
 	p->credit -= price_of(s->price, total) - price_of(s->price, s->signed_);
 	s->signed_ = total;
+	p->signed_ += bytes;
+	p->since += bytes;
 	s->seq++;
 	assert_int_equal(le64_get(s->offer.body.seq), s->seq);
 	s->old = s->offer;
@@ -131,14 +158,22 @@ static void model_signed(struct model_session *s)
 		p->progress = 0;
 	if (p->window > p->largest)
 		p->largest = p->window;
+	if (s->state == SESSION_OPEN)
+		p->worked += bytes;
 	if (s->state == SESSION_UNPAID && s->known == s->signed_)
 		s->state = SESSION_CLOSED;
+	if (p->worked > model_debt(s->payer))
+		p->worked = model_debt(s->payer);
 }
 
 static void model_default(struct model_session *s)
 {
-	m.payer[s->payer].window = MIB;
-	m.payer[s->payer].progress = 0;
+	struct model_payer *p = &m.payer[s->payer];
+
+	p->window = MIB;
+	p->progress = 0;
+	p->since = 0;
+	p->defaults++;
 }
 
 static void model_ended(struct model_session *s)
@@ -352,10 +387,87 @@ static void test_random_worlds(void **state)
 	}
 }
 
+/* ---- one payer who never signs ---- */
+
+static const uint64_t starts[] = {1, 1000, 65536, 100000, MIB, 16 * MIB, 16 * MIB + 5};
+
+/* What one default may cost after the first, by the rule as people read it. */
+static uint64_t crumb(uint64_t start)
+{
+	uint64_t part = start / 16 > 65536 ? start / 16 : 65536;
+
+	return part < start ? part : start;
+}
+
+static void end_somehow(const uint8_t *session, uint64_t carried)
+{
+	struct receipt_offer offer;
+
+	switch (draw(4)) {
+	case 0:
+		assert_int_equal(do_close(session, carried, 0), 0);
+		return;
+	case 1:
+		assert_int_equal(do_issue(session, carried, 0, &offer), 0);
+		restart();
+		return;
+	case 2:
+		assert_int_equal(do_issue(session, carried / 2 + 1, 0, &offer), 0);
+		assert_int_equal(do_close(session, carried, 0), 0);
+		return;
+	default:
+		assert_int_equal(do_issue(session, carried, 0, &offer), 0);
+		assert_int_equal(do_dispute(session, 1), 0);
+		assert_int_equal(do_close(session, carried, 0), 0);
+	}
+}
+
+/* One default after another, each with as much as the store lets through or less. */
+static void default_in_a_row(uint64_t start, bool greedy)
+{
+	uint64_t debt = 0;
+	struct ledger_payer p;
+
+	for (uint8_t k = 1; k <= 12; k++) {
+		const uint8_t id[SESSION_ID_LEN] = {k, 7};
+		uint64_t carried, price_free = start + (k - 1) * crumb(start);
+
+		assert_int_equal(do_open(draw(2) ? ROLE_RELAY : ROLE_EXIT, id, alice.id, &p), 0);
+		assert_int_equal(p.debt, debt);
+		assert_true(p.window > 0); /* never locked out */
+		assert_true(k == 1 || p.window >= crumb(start));
+		carried = greedy ? p.window : 1 + draw((uint32_t)p.window);
+		end_somehow(id, carried);
+		assert_true(payer_now(alice.id).debt - debt <= p.window);
+		debt = payer_now(alice.id).debt;
+		assert_true(debt <= price_free);
+		if (greedy && debt > start)
+			assert_true(carried <= crumb(start));
+	}
+	check_invariants();
+}
+
+static void test_defaults_in_a_row(void **state)
+{
+	const struct test_world free_of_charge = {0, 0, 64 * MIB, 0};
+
+	(void)state;
+	for (uint32_t i = 0; i < 10 * ARRAY_SIZE(starts); i++) {
+		uint64_t start = starts[i % ARRAY_SIZE(starts)];
+
+		seed = i + 1;
+		teardown(NULL);
+		store_new(&free_of_charge);
+		store->config.window.start = start;
+		default_in_a_row(start, i % 3 != 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_random_worlds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_defaults_in_a_row, setup, teardown),
 	};
 
 	log_init("test", LOG_LEVEL_WARN);

@@ -53,13 +53,33 @@ static void test_huge_cap(void **state)
 
 static void test_debt(void **state)
 {
-	const struct window w = {.bytes = 1000};
+	const struct window_policy big = {.start = 1600000, .cap = 1600000};
+	const struct window_policy mib = {.start = 1 << 20, .cap = 1 << 21};
+	const struct window_policy small = {.start = 1 << 16, .cap = 1 << 21};
+	const struct window w = {.bytes = 1600000}, tiny = {.bytes = 1000};
 
 	(void)state;
-	assert_int_equal(window_left(&w, 0), 1000);
-	assert_int_equal(window_left(&w, 999), 1);
-	assert_int_equal(window_left(&w, 1000), 0);
-	assert_int_equal(window_left(&w, UINT64_MAX), 0);
+	assert_int_equal(window_left(&w, &big, 0), 1600000);
+	assert_int_equal(window_left(&w, &big, 1500000), 100000);
+	assert_int_equal(window_left(&w, &big, 1500001), 100000); /* a sixteenth */
+	assert_int_equal(window_left(&w, &big, 1600000), 100000);
+	assert_int_equal(window_left(&w, &big, UINT64_MAX), 100000);
+	/* at least 64 KiB of a start that has as much */
+	assert_int_equal(window_left(&w, &mib, UINT64_MAX), 65536);
+	assert_int_equal(window_left(&w, &small, UINT64_MAX), 65536);
+	assert_int_equal(window_left(&tiny, &policy, 0), 1000);
+	assert_int_equal(window_left(&tiny, &policy, UINT64_MAX), 1000);
+}
+
+static void test_work_off(void **state)
+{
+	(void)state;
+	assert_int_equal(window_work_off(0, 100, 1000), 100);
+	assert_int_equal(window_work_off(100, 100, 1000), 200);
+	assert_int_equal(window_work_off(950, 100, 1000), 1000); /* nothing in advance */
+	assert_int_equal(window_work_off(0, 100, 0), 0);
+	assert_int_equal(window_work_off(950, 0, 300), 300); /* 700 were signed themselves */
+	assert_int_equal(window_work_off(1, UINT64_MAX, 1000), 1000);
 }
 
 static void test_policy_changes(void **state)
@@ -84,6 +104,7 @@ int main(void)
 		cmocka_unit_test(test_much_at_once),
 		cmocka_unit_test(test_huge_cap),
 		cmocka_unit_test(test_debt),
+		cmocka_unit_test(test_work_off),
 		cmocka_unit_test(test_policy_changes),
 	};
 
