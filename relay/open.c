@@ -105,11 +105,35 @@ static void again(struct relay *r, struct relay_session *s, const struct asker *
 	}
 }
 
+/*
+ * A client has one session towards an exit: with a new one it says that it lost the older, which
+ * would keep its share of the payer's window until it is idle. False if one is still being opened.
+ */
+static bool replace(struct relay *r, const uint8_t owner[static KEY_LEN], uint32_t exit)
+{
+	for (struct relay_session *s = registry_next(r->registry, NULL); s;
+	     s = registry_next(r->registry, s)) {
+		if (s->exit != exit || memcmp(s->owner, owner, KEY_LEN) != 0)
+			continue;
+		if (s->phase == PHASE_OPENING)
+			return false;
+		if (s->phase == PHASE_LIVE)
+			ending_begin(r, s, CLOSE_ASKED, NULL);
+	}
+	return true;
+}
+
+static bool has_room(const struct relay *r, const uint8_t id[static KEY_LEN])
+{
+	const struct relay_payer *payer = registry_payer_by_id(r->registry, id);
+
+	return !payer || payer->sessions < r->config.sessions_per_payer;
+}
+
 static enum refusal judge(struct relay *r, const struct open_statement *statement,
 			  const struct body_open *open, uint32_t *exit)
 {
 	uint64_t now_s = clock_wall();
-	const struct relay_payer *payer;
 
 	if (!identity_verify(open->signature, statement, sizeof(*statement), open->payer))
 		return REFUSED_SIGNATURE;
@@ -120,12 +144,9 @@ static enum refusal judge(struct relay *r, const struct open_statement *statemen
 	if (*exit == EXIT_NONE)
 		return exits_was_refused(&r->exits, open->exit) ? REFUSED_EXIT_ADDRESS
 								: REFUSED_UNKNOWN_EXIT;
-	if (r->stopping)
+	if (r->stopping || !replace(r, statement->client_control, *exit))
 		return REFUSED_BUSY;
-	payer = registry_payer_by_id(r->registry, open->payer);
-	if (payer && payer->sessions >= r->config.sessions_per_payer)
-		return REFUSED_FULL;
-	return 0;
+	return has_room(r, open->payer) ? 0 : REFUSED_FULL;
 }
 
 /* A session that only waits for a last signature gives way; whoever asks again finds its place. */

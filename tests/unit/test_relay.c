@@ -53,7 +53,7 @@ static void test_open_refusals(void **state)
 	assert_int_equal(world.closes, 1);
 	world.window = WINDOW;
 	for (uint8_t i = 0; i < 4; i++)
-		open_session(1, (uint8_t)(10 + i));
+		open_session((uint8_t)(10 + i), 1);
 	expect_refusal(open_of(1, 20), 1, REFUSED_FULL); /* per payer */
 	describe(&self, &relay_id, ROLE_RELAY, "8.8.4.4:51820");
 	self.body.relay_terms.body.price = le64_of(PRICE + 1);
@@ -241,7 +241,7 @@ static void test_debt_is_shown_and_paid(void **state)
 /* Two sessions of a payer never have more than its window between them. */
 static void test_sessions_of_a_payer_share(void **state)
 {
-	struct body_granted a = open_session(1, 1), b = open_session(1, 2);
+	struct body_granted a = open_session(1, 1), b = open_session(2, 2);
 	uint32_t ha = session_by(&a)->handle, hb = session_by(&b)->handle;
 	uint64_t got;
 
@@ -255,6 +255,63 @@ static void test_sessions_of_a_payer_share(void **state)
 	world_run();
 	got += world_carry(ha, WINDOW) + world_carry(hb, WINDOW);
 	assert_int_equal(got, WINDOW);
+}
+
+/* A client that crashed comes again with its key: what it left does not keep half the window. */
+static void test_new_session_replaces_the_owners_old_one(void **state)
+{
+	struct body_granted old = open_session(1, 1), other = open_session(2, 1), g;
+	struct body_open third = open_of(1, 3);
+	struct body_close closed;
+	uint32_t h;
+
+	(void)state;
+	bind_session(&old, 1, 0, address(100));
+	world_carry(session_by(&old)->handle, 1000);
+	g = open_session(1, 2);
+	assert_int_equal(place_of(session_by(&old)->handle), -1);
+	assert_int_equal(world.push_verb, VERB_CLOSED);
+	memcpy(&closed, world.push, sizeof(closed));
+	assert_memory_equal(closed.session, old.session, SESSION_ID_LEN);
+	assert_int_equal(le32_get(closed.reason), CLOSE_ASKED);
+	assert_int_equal(le64_get(closed.bytes_down), 1000);
+	assert_int_equal(session_by(&old)->phase, PHASE_ENDED);
+	assert_int_equal(session_by(&other)->phase, PHASE_LIVE);
+	assert_int_equal(session_by(&g)->phase, PHASE_LIVE);
+	/* Its last receipt is still asked for, and signed in time it is no default. */
+	assert_memory_equal(world.receipt.body.session, old.session, SESSION_ID_LEN);
+	cosign(1, &world.receipt);
+	world_run();
+	assert_null(session_by(&old));
+	close_session(2, &other);
+	world_run();
+	bind_session(&g, 1, 0, address(100));
+	h = session_by(&g)->handle;
+	assert_int_equal(world_carry(h, 2 * WINDOW), WINDOW);
+	/* While one is being opened there is not yet another. */
+	assert_true(ask(1, VERB_OPEN, &third, sizeof(third)));
+	third = open_of(1, 4);
+	assert_true(ask(1, VERB_OPEN, &third, sizeof(third)));
+	assert_int_equal(refusal(), REFUSED_BUSY);
+}
+
+/* A statement that is not valid ends nothing. */
+static void test_only_a_valid_open_replaces(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct body_open open = open_of(1, 2);
+
+	(void)state;
+	open.signature[3] ^= 1;
+	expect_refusal(open, 1, REFUSED_SIGNATURE);
+	open = open_of(1, 2);
+	open.terms[0] ^= 1;
+	assert_true(ask(1, VERB_OPEN, &open, sizeof(open)));
+	open = open_of(1, 1); /* the same again */
+	assert_true(ask(1, VERB_OPEN, &open, sizeof(open)));
+	world_run();
+	assert_int_equal(session_by(&g)->phase, PHASE_LIVE);
+	assert_int_equal(world.closes, 0);
 }
 
 static void test_dispute_closes_and_freezes(void **state)
@@ -283,7 +340,7 @@ static void test_dispute_closes_and_freezes(void **state)
 
 static void test_idle_and_exit_gone(void **state)
 {
-	struct body_granted a = open_session(1, 1), b = open_session(1, 2);
+	struct body_granted a = open_session(1, 1), b = open_session(2, 2);
 	struct body_close closed;
 
 	(void)state;
@@ -463,6 +520,8 @@ int main(void)
 		WORLD_TEST(test_close_behind_an_outstanding_receipt),
 		WORLD_TEST(test_debt_is_shown_and_paid),
 		WORLD_TEST(test_sessions_of_a_payer_share),
+		WORLD_TEST(test_new_session_replaces_the_owners_old_one),
+		WORLD_TEST(test_only_a_valid_open_replaces),
 		WORLD_TEST(test_dispute_closes_and_freezes),
 		WORLD_TEST(test_idle_and_exit_gone),
 		WORLD_TEST(test_timer),
