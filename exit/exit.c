@@ -155,7 +155,7 @@ int exit_create(struct exit_role **out, const struct exit_config *config, struct
 		memcpy(e->allow, config->allow, config->allow_count * sizeof(*e->allow));
 	e->base = base;
 	e->ledger = ledger;
-	e->self = self;
+	exit_set_self(e, self);
 	x25519_public(e->wg_key, config->tunnel.private_key);
 	e->pool = pool_create(&config->pool4, &config->pool6);
 	e->peers = peers_create(2 * config->max_peers);
@@ -170,6 +170,23 @@ int exit_create(struct exit_role **out, const struct exit_config *config, struct
 	crypto_wipe(e->config.tunnel.private_key, KEY_LEN); /* the tunnel keeps its own */
 	*out = e;
 	return 0;
+}
+
+void exit_set_self(struct exit_role *e, const struct descriptor *self)
+{
+	e->self = *self;
+}
+
+void exit_payer_changed(struct exit_role *e, const uint8_t id[static KEY_LEN])
+{
+	struct exit_peer *p = NULL;
+
+	while ((p = peers_next(e->peers, p))) {
+		if (p->state != PEER_LIVE || memcmp(p->payer, id, KEY_LEN) != 0)
+			continue;
+		metering_ask(p);
+		return; /* one answer is for all its sessions */
+	}
 }
 
 void exit_set_control(struct exit_role *e, struct control_server *control)

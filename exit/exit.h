@@ -29,14 +29,18 @@ struct exit_config {
 
 /*
  * Puts the nftables table in place (replacing one a crash left), removes a stale device of that
- * name, makes the device and starts metering in base. config is copied; base, ledger and self (kept
- * current by its owner) outlive the exit. 0 or -errno, said by log_warnx, with nothing left behind.
+ * name, makes the device and starts metering in base. config and self are copied; base and ledger
+ * outlive the exit. 0 or -errno, said by log_warnx, with nothing left behind.
  */
 MUST_CHECK int exit_create(struct exit_role **out, const struct exit_config *config,
 			   struct event_base *base, struct ledger *ledger,
 			   const struct descriptor *self);
 /* The channel its answers and receipts go by. */
 void exit_set_control(struct exit_role *e, struct control_server *control);
+/* A renewed descriptor: ADD_PEER asks for its terms from now on. */
+void exit_set_self(struct exit_role *e, const struct descriptor *self);
+/* A payer was given credit: its windows are looked at again, and who was held may be released. */
+void exit_payer_changed(struct exit_role *e, const uint8_t id[static KEY_LEN]);
 /* Takes every peer off the device, shows the last receipts, waits up to two seconds for their
  * signatures, then calls done from the loop; done may destroy the exit. Once. */
 void exit_stop(struct exit_role *e, void (*done)(void *arg), void *arg);

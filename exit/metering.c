@@ -98,6 +98,7 @@ static void send_window(struct exit_peer *p)
 		.seq = le64_of(p->seq), .window = le64_of(p->window), .credit = le64_of(p->credit)};
 
 	memcpy(body.session, p->session, SESSION_ID_LEN);
+	p->told_window = p->window;
 	if (p->cosigning.waiting)
 		control_server_reply(p->exit->control, &p->cosigning.caller, VERB_WINDOW,
 				     p->cosigning.id, &body, sizeof(body));
@@ -272,27 +273,41 @@ void metering_release(struct exit_peer *p)
 
 /* ---- the round ---- */
 
-static void topped_up(void *arg, int err, const struct ledger_payer *payer)
+/* WINDOW to each session of p's payer whose window is another than it was told; one that waits for
+ * an answer to its COSIGN has it from there. */
+static void tell_windows(const struct exit_peer *p)
+{
+	struct exit_peer *q = NULL;
+
+	while ((q = peers_next(p->exit->peers, q)))
+		if (q->state == PEER_LIVE && q->window != q->told_window && !q->cosigning.waiting &&
+		    memcmp(q->payer, p->payer, KEY_LEN) == 0)
+			send_window(q);
+}
+
+static void stands(void *arg, int err, const struct ledger_payer *payer)
 {
 	struct exit_peer *p = arg;
-	bool was_held = p->held;
 
 	p->pending--;
-	if (!err && p->state == PEER_LIVE) {
+	if (!err) {
 		session_window(p->exit, p->payer, payer);
-		if (was_held && !p->held)
-			send_window(p);
+		tell_windows(p);
 	}
 	session_closing(p, clock_ms());
 }
 
+void metering_ask(struct exit_peer *p)
+{
+	p->asked_ms = clock_ms();
+	p->pending++;
+	ledger_payer_now(p->exit->ledger, p->payer, stands, p);
+}
+
 static void ask_for_top_up(struct exit_peer *p, uint64_t now)
 {
-	if (!p->held || p->outstanding || p->pending || now - p->asked_ms < EXIT_ASK_MS)
-		return;
-	p->asked_ms = now;
-	p->pending++;
-	ledger_payer_now(p->exit->ledger, p->payer, topped_up, p);
+	if (p->held && !p->outstanding && !p->pending && now - p->asked_ms >= EXIT_ASK_MS)
+		metering_ask(p);
 }
 
 static void poll_peer(struct exit_peer *p, uint64_t now)

@@ -43,6 +43,7 @@ struct exit_peer {
 	uint64_t last_handshake;
 
 	uint64_t window;       /* bytes it may have unsigned: its share of its payer's */
+	uint64_t told_window;  /* what its owner last heard of that */
 	uint64_t signed_bytes; /* of the newest co-signed receipt */
 	uint64_t seq;          /* of that receipt; 0: none */
 	uint64_t issued_bytes; /* of the newest issued one */

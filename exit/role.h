@@ -30,7 +30,7 @@ struct exit_role {
 	struct tunnel_prefix *allow; /* owned copy of config.allow */
 	struct event_base *base;
 	struct ledger *ledger;
-	const struct descriptor *self; /* the caller's, who keeps it current */
+	struct descriptor self;
 	struct control_server *control;
 	struct tunnel *tunnel;
 	struct nat_config nat;
@@ -87,6 +87,8 @@ void metering_issue(struct exit_peer *p);
 void metering_issue_due(struct exit_peer *p, uint64_t now);
 /* Shows the owner what waits for a signature: this session's receipt, an earlier one's, or both. */
 void metering_push(struct exit_peer *p);
+/* Asks the ledger where p's payer stands; its sessions are shared out anew by that, and told. */
+void metering_ask(struct exit_peer *p);
 /* If it has window again. */
 void metering_release(struct exit_peer *p);
 void metering_cosign(struct exit_peer *p, const struct control_caller *caller, uint32_t id,

@@ -7,7 +7,7 @@
 
 static const struct terms *own_terms(const struct exit_role *e)
 {
-	return &e->self->body.exit_terms;
+	return &e->self.body.exit_terms;
 }
 
 void session_refuse(struct exit_role *e, const struct control_caller *caller, uint32_t id,
@@ -33,6 +33,7 @@ static void answer_peer(struct exit_peer *p, const struct control_caller *caller
 	memcpy(body.dns6, e->config.dns6.ip, sizeof(body.dns6));
 	body.window = le64_of(p->window);
 	body.credit = le64_of(p->credit);
+	p->told_window = p->window;
 	control_server_reply(e->control, caller, VERB_PEER, id, &body, sizeof(body));
 }
 
@@ -43,7 +44,7 @@ static bool statement_valid(const struct exit_role *e, const struct control_call
 
 	memcpy(s.domain, DOMAIN_OPEN, DOMAIN_LEN);
 	s.network = le64_of(e->config.network);
-	memcpy(s.provider, e->self->body.node, KEY_LEN);
+	memcpy(s.provider, e->self.body.node, KEY_LEN);
 	memcpy(s.client_control, caller->client, KEY_LEN);
 	memcpy(s.subject, body->wg_key, KEY_LEN);
 	memcpy(s.terms, body->terms, KEY_LEN);

@@ -102,6 +102,8 @@ static void granted(void *arg, int err)
 		return;
 	if (call->node->relay)
 		relay_payer_changed(call->node->relay, call->payer);
+	if (call->node->exit)
+		exit_payer_changed(call->node->exit, call->payer);
 	api_answer(call, json_pack("{s:o}", "payer", api_key(call->payer)));
 }
 

@@ -26,6 +26,8 @@ static void renewed(struct node *n)
 	n->identity = *now;
 	if (n->relay)
 		relay_set_self(n->relay, &now->descriptor);
+	if (n->exit)
+		exit_set_self(n->exit, &now->descriptor);
 	log_info("terms and descriptor renewed");
 }
 

@@ -65,6 +65,38 @@ static void refuses(void **state)
 	assert_quiet();
 }
 
+/* New sessions need the terms on offer now; those that are there keep theirs. */
+static void renewed_terms(void **state)
+{
+	static const uint8_t seed[KEY_LEN] = {1};
+	struct world *w = *state;
+	struct control_caller c = caller(2);
+	struct body_add_peer old = add_peer_body(w, &c, 2, 2);
+	struct descriptor renewed = w->self;
+	struct terms_values v;
+	struct identity node;
+
+	live(w, 1, MIB);
+	identity_from_seed(&node, seed);
+	terms_values(&v, &w->self.body.exit_terms);
+	v.expires += 86400;
+	v.price++;
+	terms_make(&renewed.body.exit_terms, &v, &node);
+	exit_set_self(w->e, &renewed);
+	exit_handle(w->e, &c, VERB_ADD_PEER, 1, (const void *)&old, sizeof(old));
+	assert_refused(REFUSED_TERMS);
+	terms_hash(w->terms, &renewed.body.exit_terms);
+	live(w, 2, MIB);
+	wall += 86400; /* the first one's terms are over, the second's are not */
+	poll_after(w, 250);
+	wall -= 86400;
+	assert_false(on_device(w, 1));
+	assert_true(on_device(w, 2));
+	answer_done(CALL_CLOSE, 0);
+	next_sent(true, VERB_CLOSED);
+	assert_quiet();
+}
+
 static void what_the_ledger_refuses(void **state)
 {
 	struct world *w = *state;
@@ -423,6 +455,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(opens_and_repeats),
 		T(refuses),
+		T(renewed_terms),
 		T(what_the_ledger_refuses),
 		cmocka_unit_test_setup_teardown(full, set_up_small, tear_down),
 		T(key_of_another),

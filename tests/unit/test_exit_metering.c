@@ -128,6 +128,42 @@ static void top_up(void **state)
 	assert_quiet();
 }
 
+static uint64_t window_of(const struct sent *s)
+{
+	const struct body_window *b = (const void *)s->body;
+
+	return le64_get(b->window);
+}
+
+/* A grant does not wait for the next look, nor for a signature. */
+static void grant_releases_at_once(void **state)
+{
+	struct world *w = *state;
+	uint8_t stranger[KEY_LEN] = {1};
+
+	exit_payer_changed(w->e, w->payer.id); /* without a session nothing is asked */
+	live(w, 1, MIB);
+	live(w, 2, MIB);
+	flow(w, 1, MIB / 2, 0);
+	flow(w, 2, MIB / 2, 0);
+	poll_after(w, 250);
+	assert_int_equal(held_count, 2);
+	issue(1);
+	issue(1);
+	next_sent(true, VERB_RECEIPT);
+	next_sent(true, VERB_RECEIPT);
+	exit_payer_changed(w->e, stranger);
+	assert_quiet();
+	exit_payer_changed(w->e, w->payer.id);
+	answer_payer(CALL_NOW, 0, 4 * MIB, 0);
+	assert_int_equal(held_count, 0);
+	assert_int_equal(window_of(next_sent(true, VERB_WINDOW)), 2 * MIB);
+	assert_int_equal(window_of(next_sent(true, VERB_WINDOW)), 2 * MIB);
+	exit_payer_changed(w->e, w->payer.id); /* nothing new: nobody is told */
+	answer_payer(CALL_NOW, 0, 4 * MIB, 0);
+	assert_quiet();
+}
+
 /* Two sessions of one payer have half its window each. */
 static void shared_window(void **state)
 {
@@ -181,8 +217,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(receipt_at_a_quarter), T(receipt_by_time), T(wrong_signatures),
-		T(held_and_released),    T(top_up),          T(shared_window),
-		T(firewall_reload),      T(hold_fails_once),
+		T(held_and_released),    T(top_up),          T(grant_releases_at_once),
+		T(shared_window),        T(firewall_reload), T(hold_fails_once),
 	};
 
 	log_init("test_exit_metering", LOG_LEVEL_ERROR);
