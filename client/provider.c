@@ -9,6 +9,7 @@
 #include "client/judge.h"
 #include "client/timer.h"
 #include "proto/lengths.h"
+#include "proto/statement.h"
 
 #define OPEN_TIMEOUT_MS   5000
 #define COSIGN_TIMEOUT_MS 3000
@@ -252,20 +253,22 @@ static void open_refused(struct provider *p, uint32_t code)
 /* Our signed statement that this control key may open a session we pay for. */
 static void fill_open(struct provider *p, struct body_open *open)
 {
-	struct open_statement s = {.network = le64_of(p->config.network)};
+	const struct statement_values v = {
+		.network = p->config.network,
+		.provider = p->config.descriptor.body.node,
+		.client_control = p->config.control.pub,
+		.subject = open->exit,
+		.terms = open->terms,
+		.payer = open->payer,
+		.nonce = open->nonce,
+	};
+	struct open_statement s;
 
-	memcpy(s.domain, DOMAIN_OPEN, DOMAIN_LEN);
-	memcpy(s.provider, p->config.descriptor.body.node, KEY_LEN);
-	memcpy(s.client_control, p->config.control.pub, KEY_LEN);
-	memcpy(s.subject, p->config.subject, KEY_LEN);
-	terms_hash(s.terms, &p->terms);
-	memcpy(s.payer, p->config.payer->id, KEY_LEN);
-	memcpy(s.nonce, p->nonce, NONCE_LEN);
-
-	memcpy(open->exit, s.subject, KEY_LEN);
-	memcpy(open->terms, s.terms, KEY_LEN);
-	memcpy(open->payer, s.payer, KEY_LEN);
-	memcpy(open->nonce, s.nonce, NONCE_LEN);
+	memcpy(open->exit, p->config.subject, KEY_LEN);
+	terms_hash(open->terms, &p->terms);
+	memcpy(open->payer, p->config.payer->id, KEY_LEN);
+	memcpy(open->nonce, p->nonce, NONCE_LEN);
+	statement_make(&s, &v);
 	identity_sign(open->signature, &s, sizeof(s), p->config.payer);
 }
 

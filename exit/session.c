@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "exit/role.h"
+#include "proto/statement.h"
 
 static const struct terms *own_terms(const struct exit_role *e)
 {
@@ -40,16 +41,18 @@ static void answer_peer(struct exit_peer *p, const struct control_caller *caller
 static bool statement_valid(const struct exit_role *e, const struct control_caller *caller,
 			    const struct body_add_peer *body)
 {
+	const struct statement_values v = {
+		.network = e->config.network,
+		.provider = e->self.body.node,
+		.client_control = caller->client,
+		.subject = body->wg_key,
+		.terms = body->terms,
+		.payer = body->payer,
+		.nonce = body->nonce,
+	};
 	struct open_statement s;
 
-	memcpy(s.domain, DOMAIN_OPEN, DOMAIN_LEN);
-	s.network = le64_of(e->config.network);
-	memcpy(s.provider, e->self.body.node, KEY_LEN);
-	memcpy(s.client_control, caller->client, KEY_LEN);
-	memcpy(s.subject, body->wg_key, KEY_LEN);
-	memcpy(s.terms, body->terms, KEY_LEN);
-	memcpy(s.payer, body->payer, KEY_LEN);
-	memcpy(s.nonce, body->nonce, NONCE_LEN);
+	statement_make(&s, &v);
 	return identity_verify(body->signature, &s, sizeof(s), body->payer);
 }
 

@@ -3,19 +3,23 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "proto/statement.h"
 #include "relay/core.h"
 
 static void statement_of(struct open_statement *out, const struct relay *r,
 			 const struct control_caller *caller, const struct body_open *open)
 {
-	memcpy(out->domain, DOMAIN_OPEN, DOMAIN_LEN);
-	out->network = le64_of(r->config.network);
-	memcpy(out->provider, r->self.body.node, KEY_LEN);
-	memcpy(out->client_control, caller->client, KEY_LEN);
-	memcpy(out->subject, open->exit, KEY_LEN);
-	memcpy(out->terms, open->terms, KEY_LEN);
-	memcpy(out->payer, open->payer, KEY_LEN);
-	memcpy(out->nonce, open->nonce, NONCE_LEN);
+	const struct statement_values v = {
+		.network = r->config.network,
+		.provider = r->self.body.node,
+		.client_control = caller->client,
+		.subject = open->exit,
+		.terms = open->terms,
+		.payer = open->payer,
+		.nonce = open->nonce,
+	};
+
+	statement_make(out, &v);
 }
 
 static void grant(struct relay *r, const struct asker *to, const struct relay_session *s)

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "proto/lengths.h"
+#include "proto/statement.h"
 #include "tests/lib/fakewg.h"
 
 #define OPEN_TIMEOUT_MS 15000
@@ -306,21 +307,24 @@ void rig_client_init(struct rig_client *c, struct rig *rig, uint32_t number)
 void rig_client_open(struct rig_client *c)
 {
 	const struct descriptor_body *relay = &c->rig->relay.body;
-	struct open_statement s = {.network = relay->network};
+	struct open_statement s;
 	struct body_open open;
+	const struct statement_values v = {
+		.network = le64_get(relay->network),
+		.provider = relay->node,
+		.client_control = c->keys.pub,
+		.subject = open.exit,
+		.terms = open.terms,
+		.payer = open.payer,
+		.nonce = open.nonce,
+	};
 
 	crypto_random(c->nonce, sizeof(c->nonce));
-	memcpy(s.domain, DOMAIN_OPEN, DOMAIN_LEN);
-	memcpy(s.provider, relay->node, KEY_LEN);
-	memcpy(s.client_control, c->keys.pub, KEY_LEN);
-	memcpy(s.subject, c->rig->exit.body.node, KEY_LEN);
-	terms_hash(s.terms, &relay->relay_terms);
-	memcpy(s.payer, c->identity.id, KEY_LEN);
-	memcpy(s.nonce, c->nonce, NONCE_LEN);
-	memcpy(open.exit, s.subject, KEY_LEN);
-	memcpy(open.terms, s.terms, KEY_LEN);
-	memcpy(open.payer, s.payer, KEY_LEN);
-	memcpy(open.nonce, s.nonce, NONCE_LEN);
+	memcpy(open.exit, c->rig->exit.body.node, KEY_LEN);
+	terms_hash(open.terms, &relay->relay_terms);
+	memcpy(open.payer, c->identity.id, KEY_LEN);
+	memcpy(open.nonce, c->nonce, NONCE_LEN);
+	statement_make(&s, &v);
 	identity_sign(open.signature, &s, sizeof(s), &c->identity);
 	c->state = RIG_OPENING;
 	if (!control_client_request(c->control, VERB_OPEN, &open, sizeof(open), OPEN_TIMEOUT_MS,

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "exit/role.h"
+#include "proto/statement.h"
 #include "tunnel/fake.h"
 #include "tunnel/route.h"
 
@@ -393,20 +394,23 @@ static inline struct body_add_peer add_peer_body(const struct world *w,
 						 const struct control_caller *c, uint8_t wg,
 						 uint8_t nonce)
 {
+	struct open_statement s;
 	struct body_add_peer b;
-	struct open_statement s = {.network = le64_of(9)};
+	const struct statement_values v = {
+		.network = 9,
+		.provider = w->self.body.node,
+		.client_control = c->client,
+		.subject = b.wg_key,
+		.terms = b.terms,
+		.payer = b.payer,
+		.nonce = b.nonce,
+	};
 
 	memset(b.wg_key, wg, KEY_LEN);
 	memcpy(b.terms, w->terms, KEY_LEN);
 	memcpy(b.payer, w->payer.id, KEY_LEN);
 	memset(b.nonce, nonce, NONCE_LEN);
-	memcpy(s.domain, DOMAIN_OPEN, DOMAIN_LEN);
-	memcpy(s.provider, w->self.body.node, KEY_LEN);
-	memcpy(s.client_control, c->client, KEY_LEN);
-	memcpy(s.subject, b.wg_key, KEY_LEN);
-	memcpy(s.terms, b.terms, KEY_LEN);
-	memcpy(s.payer, b.payer, KEY_LEN);
-	memcpy(s.nonce, b.nonce, NONCE_LEN);
+	statement_make(&s, &v);
 	identity_sign(b.signature, &s, sizeof(s), &w->payer);
 	return b;
 }

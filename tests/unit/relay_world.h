@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "proto/lengths.h"
+#include "proto/statement.h"
 #include "relay/core.h"
 
 enum {
@@ -584,21 +585,24 @@ static inline struct control_caller caller_of(uint8_t byte)
 
 static inline struct body_open open_of(uint8_t client, uint8_t nonce)
 {
-	struct open_statement statement = {.network = le64_of(NETWORK)};
 	struct control_caller caller = caller_of(client);
+	struct open_statement statement;
 	struct body_open open;
+	const struct statement_values v = {
+		.network = NETWORK,
+		.provider = relay_id.id,
+		.client_control = caller.client,
+		.subject = open.exit,
+		.terms = open.terms,
+		.payer = open.payer,
+		.nonce = open.nonce,
+	};
 
 	memcpy(open.exit, exit_id.id, KEY_LEN);
 	terms_hash(open.terms, &self.body.relay_terms);
 	memcpy(open.payer, payer_id.id, KEY_LEN);
 	memset(open.nonce, nonce, NONCE_LEN);
-	memcpy(statement.domain, DOMAIN_OPEN, DOMAIN_LEN);
-	memcpy(statement.provider, relay_id.id, KEY_LEN);
-	memcpy(statement.client_control, caller.client, KEY_LEN);
-	memcpy(statement.subject, open.exit, KEY_LEN);
-	memcpy(statement.terms, open.terms, KEY_LEN);
-	memcpy(statement.payer, open.payer, KEY_LEN);
-	memcpy(statement.nonce, open.nonce, NONCE_LEN);
+	statement_make(&statement, &v);
 	identity_sign(open.signature, &statement, sizeof(statement), &payer_id);
 	return open;
 }

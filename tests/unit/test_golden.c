@@ -4,6 +4,7 @@
 
 #include "proto/descriptor.h"
 #include "proto/receipt.h"
+#include "proto/statement.h"
 #include "tests/lib/vectors.h"
 
 /* The same values as tests/vectors/make_golden.py, which shares no code with what is tested here.
@@ -144,15 +145,20 @@ static void descriptors(void **state)
 static struct open_statement make_statement(void)
 {
 	struct terms t = terms_of(ROLE_RELAY);
-	struct open_statement s = {.network = le64_of(NETWORK)};
+	struct open_statement s;
+	uint8_t hash[KEY_LEN];
+	const struct statement_values v = {
+		.network = NETWORK,
+		.provider = provider.id,
+		.client_control = control,
+		.subject = exit_id,
+		.terms = hash,
+		.payer = payer.id,
+		.nonce = nonce,
+	};
 
-	memcpy(s.domain, DOMAIN_OPEN, DOMAIN_LEN);
-	memcpy(s.provider, provider.id, KEY_LEN);
-	memcpy(s.client_control, control, KEY_LEN);
-	memcpy(s.subject, exit_id, KEY_LEN);
-	terms_hash(s.terms, &t);
-	memcpy(s.payer, payer.id, KEY_LEN);
-	memcpy(s.nonce, nonce, NONCE_LEN);
+	terms_hash(hash, &t);
+	statement_make(&s, &v);
 	return s;
 }
 
