@@ -652,8 +652,8 @@ int main(void)
 	};
 
 	if (geteuid() != 0) {
-		fprintf(stderr, "test_agent: skipped: needs root for a network namespace\n");
-		return 0;
+		fprintf(stderr, "test_agent: needs root (a network namespace is made): run as root\n");
+		return 1;
 	}
 	crypto_start();
 	log_init("test", getenv("TEST_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);

@@ -323,8 +323,8 @@ int main(void)
 	};
 
 	if (geteuid() != 0) {
-		fprintf(stderr, "test_guard: skipped: needs root for a network namespace\n");
-		return 0;
+		fprintf(stderr, "test_guard: needs root (a network namespace is made): run as root\n");
+		return 1;
 	}
 	crypto_start();
 	log_init("test", LOG_LEVEL_ERROR);
