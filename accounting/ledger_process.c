@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/undumpable.h"
 
 enum {
 	DAY = 24 * 3600,
@@ -298,8 +298,6 @@ static void process_signals(pid_t parent)
 
 static void process_isolate(int *socket)
 {
-	const struct rlimit none = {0, 0};
-	struct rlimit now;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	/* stdout and stdin are the node's; stderr is for log lines. */
@@ -310,11 +308,9 @@ static void process_isolate(int *socket)
 	*socket = LEDGER_FD;
 	if (close_range(LEDGER_FD + 1, ~0u, 0) < 0)
 		fatal("ledger: close_range");
-	/* Under systemd the limit is there already, and changing it may be forbidden. */
-	if ((setrlimit(RLIMIT_CORE, &none) < 0 &&
-	     (getrlimit(RLIMIT_CORE, &now) < 0 || now.rlim_cur != 0)) ||
-	    prctl(PR_SET_DUMPABLE, 0) < 0)
-		fatal("ledger: cannot forbid core dumps");
+	errno = -undumpable();
+	if (errno)
+		fatal("ledger: cannot forbid core files; set LimitCORE=0 for the service");
 	prctl(PR_SET_NAME, "culvert-ledger");
 	umask(077);
 }

@@ -3,12 +3,11 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/undumpable.h"
 #include "node/node.h"
 
 enum {
@@ -72,16 +71,10 @@ static int parse_options(struct options *out, int argc, char **argv)
 /* Keys must not end up in a core file or in another process of this user. */
 static void keep_secrets(void)
 {
-	const struct rlimit none = {0, 0};
-	struct rlimit now;
-
 	umask(077);
-	if (prctl(PR_SET_DUMPABLE, 0) < 0)
-		fatal("cannot make the process undumpable");
-	/* Under systemd the limit is there already, and changing it may be forbidden. */
-	if (setrlimit(RLIMIT_CORE, &none) < 0 &&
-	    (getrlimit(RLIMIT_CORE, &now) < 0 || now.rlim_cur != 0))
-		fatal("cannot forbid core files");
+	errno = -undumpable();
+	if (errno)
+		fatal("cannot forbid core files; set LimitCORE=0 for the service");
 }
 
 static void print_warning(void *arg, const char *text)
