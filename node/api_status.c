@@ -42,6 +42,7 @@ static json_t *relay_object(struct relay *r)
 		{"exits", s.exits},
 		{"control_in", s.counters.control_in},
 		{"control_lost", s.counters.control_lost},
+		{"unanswered", s.counters.unanswered.packets},
 		{"binds", s.binds},
 		{"bad_binds", s.bad_binds},
 		{"replayed_binds", s.replayed_binds},

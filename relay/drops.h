@@ -15,6 +15,7 @@
 	X(wrong_direction, "a type that this direction does not carry")                            \
 	X(unknown_index, "a receiver index the other side did not announce to this session")       \
 	X(index_taken, "an initiation with a sender index another session towards this exit uses") \
+	X(initiation_flood, "an initiation too many: none of its session's is answered")           \
 	X(exit_initiation, "an initiation from an exit: it names no session")                      \
 	X(window, "beyond the credit window")                                                      \
 	X(exit_refused, "the exit's address is gone or may not be sent to")                        \
@@ -43,6 +44,8 @@ struct relay_tally {
 struct relay_counters {
 	struct relay_tally in[DIRECTION_COUNT], out[DIRECTION_COUNT];
 	struct relay_tally drop[DIRECTION_COUNT][DROP_COUNT];
+	/* Initiations that went out and are billed to nobody, as no exit answered them (yet). */
+	struct relay_tally unanswered;
 	uint64_t control_in, control_lost;
 };
 

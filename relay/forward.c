@@ -39,6 +39,11 @@ void forward_set_exit(struct forward *f, uint32_t slot, const struct plane_exit 
 		    table_put(f->exit_slots, &exit->wg, slot);
 }
 
+void forward_tick(struct forward *f)
+{
+	f->period++;
+}
+
 /*
  * Read from here down for the order of things: count in, judge, reserve, (the worker sends), count
  * out. Cheap checks come first, and an exit's absence before whatever would be measured by it, so
@@ -83,7 +88,38 @@ static bool initiation_ok(struct forward *f, const struct datagram *d,
 		return false;
 	*why = DROP_index_taken;
 	owner = sessions_by_index(f->sessions, s->state.exit, header->sender);
-	return !owner || owner == s;
+	if (owner && owner != s)
+		return false;
+	*why = DROP_initiation_flood;
+	return s->period != f->period || s->unanswered < FORWARD_UNANSWERED_MAX;
+}
+
+/* Goes out unbilled until it is answered. Learnt only from what passes: a client out of window that
+ * keeps trying must not push out the indices it lives by. */
+static void count_initiation(struct forward *f, struct session *s, uint32_t index)
+{
+	sessions_learn_client(f->sessions, s, index);
+	if (s->period != f->period)
+		s->unanswered = 0;
+	s->period = f->period;
+	s->unanswered++;
+	tally(&f->counters.unanswered, sizeof(struct message_initiation));
+}
+
+static void untally_initiation(struct forward *f)
+{
+	f->counters.unanswered.packets--;
+	f->counters.unanswered.bytes -= sizeof(struct message_initiation);
+}
+
+static void bill_initiation(struct forward *f, struct session *s)
+{
+	session_answered(s);
+	s->state.up += sizeof(struct message_initiation);
+	s->state.packets_up++;
+	if (s->unanswered)
+		s->unanswered--;
+	untally_initiation(f);
 }
 
 /* True: pass, with *s set. False: *why not. Changes nothing. */
@@ -126,21 +162,28 @@ bool forward_up(struct forward *f, const struct datagram *d, struct passage *out
 	header = wire_read(d->data, d->len);
 	if (!judge_up(f, d, &header, &s, &why))
 		return drop(f, DIRECTION_UP, why, d->len);
-	/* Learnt only from what passes: a client out of window that keeps trying must not push out
-	 * the indices it lives by. */
-	if (header.type == MESSAGE_WG_INITIATION)
-		sessions_learn_client(f->sessions, s, header.sender);
+	*out = (struct passage){s, f->exits[s->state.exit].exit.wg, d->len, d->len};
+	if (header.type == MESSAGE_WG_INITIATION) {
+		out->billed = 0;
+		count_initiation(f, s, header.sender);
+		return true;
+	}
 	s->state.up += d->len;
 	s->state.packets_up++;
-	*out = (struct passage){s, f->exits[s->state.exit].exit.wg, d->len};
 	return true;
+}
+
+/* A cookie answers nothing: an exit under load sends one before it looks at who asks. */
+static bool is_answer(const struct session *s, const struct wire_header *header)
+{
+	return header->type != MESSAGE_WG_COOKIE && session_awaits(s, header->receiver);
 }
 
 static bool judge_down(struct forward *f, const struct datagram *d,
 		       const struct wire_header *header, struct session **session,
 		       enum relay_drop *why)
 {
-	uint32_t exit;
+	uint32_t exit, billed = d->len;
 
 	*why = DROP_malformed;
 	if (!header->type)
@@ -156,8 +199,10 @@ static bool judge_down(struct forward *f, const struct datagram *d,
 	*session = sessions_by_index(f->sessions, exit, header->receiver);
 	if (!*session)
 		return false;
+	if (is_answer(*session, header))
+		billed += (uint32_t)sizeof(struct message_initiation);
 	*why = DROP_window;
-	return window_has(*session, d->len);
+	return window_has(*session, billed);
 }
 
 bool forward_down(struct forward *f, const struct datagram *d, struct passage *out)
@@ -172,13 +217,15 @@ bool forward_down(struct forward *f, const struct datagram *d, struct passage *o
 	header = wire_read(d->data, d->len);
 	if (!judge_down(f, d, &header, &s, &why))
 		return drop(f, DIRECTION_DOWN, why, d->len);
+	if (is_answer(s, &header))
+		bill_initiation(f, s);
 	/* Its mac1 is keyed by the client's public key, which a relay does not know; that it
 	 * answers an initiation of this session is what the receiver index said. */
 	if (header.type == MESSAGE_WG_RESPONSE)
 		session_learn_exit(s, header.sender);
 	s->state.down += d->len;
 	s->state.packets_down++;
-	*out = (struct passage){s, s->state.client, d->len};
+	*out = (struct passage){s, s->state.client, d->len, d->len};
 	return true;
 }
 
@@ -191,7 +238,10 @@ void forward_sent(struct forward *f, enum relay_direction direction, const struc
 		tally(&f->counters.out[direction], p->len);
 		return;
 	}
-	if (direction == DIRECTION_UP) {
+	if (!p->billed) {
+		sessions_forget_pending(f->sessions, p->session);
+		untally_initiation(f);
+	} else if (direction == DIRECTION_UP) {
 		s->up -= p->len;
 		s->packets_up--;
 	} else {

@@ -7,6 +7,10 @@
 
 #include "relay/session.h"
 
+enum {
+	FORWARD_UNANSWERED_MAX = 8, /* initiations of a session in one period that nobody answers */
+};
+
 struct forward_exit {
 	struct plane_exit exit;
 	bool usable; /* it has an address, and that may be sent to */
@@ -18,6 +22,7 @@ struct forward {
 	uint32_t max_exits;
 	struct table *exit_slots; /* by the address of usable exits */
 	struct ranges allow;
+	uint32_t period; /* counts forward_tick */
 	struct relay_counters counters;
 };
 
@@ -32,7 +37,7 @@ struct datagram {
 struct passage {
 	struct session *session;
 	struct net_addr to;
-	uint32_t len;
+	uint32_t len, billed; /* billed: what of len the session pays for */
 };
 
 /* 0 or -ENOMEM. */
@@ -42,6 +47,13 @@ void forward_wipe(struct forward *f);
 
 /* Sets a slot (below max_exits); port 0 empties it. Here its address is judged, for each send. */
 void forward_set_exit(struct forward *f, uint32_t slot, const struct plane_exit *exit);
+
+/*
+ * A new period: each session may send so many initiations again that nobody answers. They are
+ * billed only with their answer, for anybody who knows an exit's key and can fake a client's
+ * address can make them; and what is carried for nothing is bounded.
+ */
+void forward_tick(struct forward *f);
 
 /* True for a datagram of the control channel or BIND, which the data path does not carry. */
 MUST_CHECK bool forward_is_control(const struct datagram *d);

@@ -181,6 +181,12 @@ void plane_meter(struct plane *p, unsigned worker, uint32_t handle)
 	give(&p->ends[worker], &(struct order){.kind = ORDER_METER, .slot = handle});
 }
 
+void plane_tick(struct plane *p)
+{
+	for (unsigned i = 0; i < p->workers; i++)
+		give(&p->ends[i], &(struct order){.kind = ORDER_TICK});
+}
+
 /* Straight to the worker's socket, whose number never changes: the kernel keeps senders apart. */
 void plane_send(struct plane *p, unsigned worker, const struct net_addr *to, const void *msg,
 		size_t len)

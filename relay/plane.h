@@ -27,10 +27,14 @@ struct plane_exit {
 	uint8_t mac1_key[32]; /* wg_mac1_key of its WireGuard key */
 };
 
-/* The live WireGuard indices of one direction, oldest overwritten first. */
+/*
+ * The live WireGuard indices of one direction, oldest overwritten first; but one that is pending
+ * (a client's newest, which its exit has not answered yet) is what the next one overwrites.
+ */
 struct plane_indices {
 	uint32_t index[PLANE_INDICES];
 	uint8_t count, next;
+	bool pending;
 };
 
 /* All there is to a session on a worker; crosses threads by value. */
@@ -38,7 +42,7 @@ struct plane_session {
 	uint32_t handle;        /* the main thread's slot for it, below max_sessions */
 	uint32_t exit;          /* slot in the exit table */
 	struct net_addr client; /* the bound address */
-	uint64_t up, down;      /* UDP payload bytes sent on so far */
+	uint64_t up, down;      /* UDP payload bytes sent on so far and billed */
 	uint64_t packets_up, packets_down;
 	uint64_t limit; /* up + down never exceeds this */
 	uint64_t mark;  /* reaching this calls marked() once, until set again */
@@ -89,6 +93,9 @@ void plane_retire(struct plane *p, unsigned worker, uint32_t handle);
 void plane_limit(struct plane *p, unsigned worker, uint32_t handle, uint64_t limit, uint64_t mark);
 /* Asks for marked() now. */
 void plane_meter(struct plane *p, unsigned worker, uint32_t handle);
+
+/* Once a second: workers have no clock, and bound by it what goes out unbilled (forward_tick). */
+void plane_tick(struct plane *p);
 
 /* Sends a control datagram from the public port, by the socket of the worker that heard the client.
  */

@@ -141,6 +141,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	plane_tick(r->plane);
 	for (struct relay_session *s = registry_next(r->registry, NULL); s;
 	     s = registry_next(r->registry, s)) {
 		if (s->phase == PHASE_LIVE || s->phase == PHASE_ENDED)

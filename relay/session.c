@@ -72,12 +72,23 @@ struct session *sessions_by_index(struct sessions *t, uint32_t exit, uint32_t in
 	return slot_or_null(t, table_find(t->by_index, &key));
 }
 
+/* The oldest comes first; what another thread handed over is not trusted to be in range. */
+static uint32_t indices_nth(const struct plane_indices *p, unsigned n)
+{
+	return p->index[(p->next + 2U * PLANE_INDICES - p->count + n) % PLANE_INDICES];
+}
+
 static bool indices_have(const struct plane_indices *p, uint32_t index)
 {
 	for (unsigned i = 0; i < p->count; i++)
-		if (p->index[i] == index)
+		if (indices_nth(p, i) == index)
 			return true;
 	return false;
+}
+
+static unsigned indices_newest(const struct plane_indices *p)
+{
+	return (p->next + PLANE_INDICES - 1U) % PLANE_INDICES;
 }
 
 /* True if an index had to leave for the new one; *left is it. */
@@ -85,18 +96,17 @@ static bool indices_push(struct plane_indices *p, uint32_t index, uint32_t *left
 {
 	bool full = p->count == PLANE_INDICES;
 
+	if (p->pending) {
+		*left = p->index[indices_newest(p)];
+		p->index[indices_newest(p)] = index;
+		return true;
+	}
 	*left = p->index[p->next];
 	p->index[p->next] = index;
 	p->next = (uint8_t)((p->next + 1) % PLANE_INDICES);
 	if (!full)
 		p->count++;
 	return full;
-}
-
-/* The oldest comes first; what another thread handed over is not trusted to be in range. */
-static uint32_t indices_nth(const struct plane_indices *p, unsigned n)
-{
-	return p->index[(p->next + 2U * PLANE_INDICES - p->count + n) % PLANE_INDICES];
 }
 
 void sessions_learn_client(struct sessions *t, struct session *s, uint32_t index)
@@ -111,9 +121,36 @@ void sessions_learn_client(struct sessions *t, struct session *s, uint32_t index
 
 		table_remove(t->by_index, &old);
 	}
+	s->state.client_indices.pending = true;
 	/* Never full: it has room for PLANE_INDICES keys of every session. */
 	if (!table_put(t->by_index, &key, s->state.handle))
 		abort();
+}
+
+bool session_awaits(const struct session *s, uint32_t index)
+{
+	const struct plane_indices *p = &s->state.client_indices;
+
+	return p->pending && p->index[indices_newest(p)] == index;
+}
+
+void session_answered(struct session *s)
+{
+	s->state.client_indices.pending = false;
+}
+
+void sessions_forget_pending(struct sessions *t, struct session *s)
+{
+	struct plane_indices *p = &s->state.client_indices;
+	struct index_key key = {.exit = s->state.exit};
+
+	if (!p->pending)
+		return;
+	p->next = (uint8_t)indices_newest(p);
+	p->count--;
+	p->pending = false;
+	key.index = p->index[p->next];
+	table_remove(t->by_index, &key);
 }
 
 void session_learn_exit(struct session *s, uint32_t index)
@@ -129,6 +166,20 @@ bool session_knows_exit(const struct session *s, uint32_t index)
 	return indices_have(&s->state.exit_indices, index);
 }
 
+/* Only the newest can have been pending; it may have been left out. */
+static void install_client_indices(struct sessions *t, struct session *s,
+				   const struct plane_indices *from)
+{
+	for (unsigned i = 0; i < from->count && i < PLANE_INDICES; i++) {
+		uint32_t index = indices_nth(from, i);
+
+		if (sessions_by_index(t, s->state.exit, index))
+			continue;
+		sessions_learn_client(t, s, index);
+		s->state.client_indices.pending = from->pending && i + 1U == from->count;
+	}
+}
+
 bool sessions_install(struct sessions *t, const struct plane_session *state)
 {
 	struct session *s;
@@ -141,15 +192,11 @@ bool sessions_install(struct sessions *t, const struct plane_session *state)
 	s = &t->slots[state->handle];
 	s->state = *state;
 	s->live = true;
+	s->unanswered = 0;
 	if (s->state.limit < session_used(s))
 		s->state.limit = session_used(s);
 	s->state.client_indices = s->state.exit_indices = (struct plane_indices){0};
-	for (unsigned i = 0; i < state->client_indices.count && i < PLANE_INDICES; i++) {
-		uint32_t index = indices_nth(&state->client_indices, i);
-
-		if (!sessions_by_index(t, state->exit, index))
-			sessions_learn_client(t, s, index);
-	}
+	install_client_indices(t, s, &state->client_indices);
 	for (unsigned i = 0; i < state->exit_indices.count && i < PLANE_INDICES; i++)
 		session_learn_exit(s, indices_nth(&state->exit_indices, i));
 	return true;
@@ -163,7 +210,7 @@ bool sessions_retire(struct sessions *t, uint32_t handle, struct plane_session *
 		return false;
 	*last = s->state;
 	for (unsigned i = 0; i < last->client_indices.count; i++) {
-		const struct index_key key = {last->exit, last->client_indices.index[i]};
+		const struct index_key key = {last->exit, indices_nth(&last->client_indices, i)};
 
 		table_remove(t->by_index, &key);
 	}

@@ -11,6 +11,8 @@ struct session {
 	struct plane_session state;
 	bool live;
 	bool due; /* stands in the worker's queue of marks to tell */
+	/* Initiations sent on in this period (see forward_tick) and not answered. */
+	uint32_t unanswered, period;
 };
 
 struct sessions;
@@ -35,8 +37,18 @@ struct session *sessions_slot(struct sessions *t, uint32_t handle);
 struct session *sessions_by_client(struct sessions *t, const struct net_addr *client);
 struct session *sessions_by_index(struct sessions *t, uint32_t exit, uint32_t index);
 
-/* Remembers a sender index of a client, oldest out. It must not be another session's. */
+/*
+ * Remembers a sender index of a client as pending. It takes the place of the one that was pending,
+ * as WireGuard forgets its handshake for the next: so whoever fakes initiations never pushes out an
+ * index that is in use. Without one, the oldest leaves. It must not be another session's.
+ */
 void sessions_learn_client(struct sessions *t, struct session *s, uint32_t index);
+/* True if that index is the client's pending one. */
+MUST_CHECK bool session_awaits(const struct session *s, uint32_t index);
+/* The pending index is answered: from now on it leaves by age only. */
+void session_answered(struct session *s);
+/* The pending index, if there is one, was never sent on. */
+void sessions_forget_pending(struct sessions *t, struct session *s);
 /* Remembers a sender index of an exit, oldest out. */
 void session_learn_exit(struct session *s, uint32_t index);
 /* True if the exit announced this index to this session. */

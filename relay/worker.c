@@ -204,6 +204,9 @@ static void obey(struct worker *w, const struct order *o)
 	case ORDER_EXIT:
 		forward_set_exit(&w->forward, o->slot, &o->exit);
 		break;
+	case ORDER_TICK:
+		forward_tick(&w->forward);
+		break;
 	}
 }
 

@@ -28,6 +28,7 @@ struct order {
 		ORDER_LIMIT,
 		ORDER_METER,
 		ORDER_EXIT,
+		ORDER_TICK,
 	} kind;
 	uint32_t slot;        /* session handle or exit slot */
 	uint64_t limit, mark; /* LIMIT */

@@ -54,6 +54,12 @@ static struct plane_exit exit_entry(uint8_t n)
 	return e;
 }
 
+/* The oldest is 0. */
+static uint32_t nth(const struct plane_indices *p, unsigned n)
+{
+	return p->index[(p->next + 2U * PLANE_INDICES - p->count + n) % PLANE_INDICES];
+}
+
 static void check_sessions(void)
 {
 	for (uint32_t i = 0; i < SESSIONS; i++) {
@@ -65,7 +71,7 @@ static void check_sessions(void)
 		hold(sessions_by_client(f.sessions, &s->state.client) == s);
 		for (unsigned k = 0; k < s->state.client_indices.count; k++)
 			hold(sessions_by_index(f.sessions, s->state.exit,
-					       s->state.client_indices.index[k]) == s);
+					       nth(&s->state.client_indices, k)) == s);
 	}
 }
 
@@ -81,6 +87,37 @@ static void check_balance(void)
 		hold(sum.packets == f.counters.in[d].packets);
 		hold(sum.bytes == f.counters.in[d].bytes);
 	}
+	hold(f.counters.unanswered.bytes ==
+	     f.counters.unanswered.packets * sizeof(struct message_initiation));
+}
+
+/* Answered indices leave for no initiation but the first that is not answered yet. */
+struct known {
+	uint32_t index[PLANE_INDICES];
+	unsigned count;
+	bool pending;
+	uint64_t used;
+};
+
+static struct known known_of(const struct session *s)
+{
+	const struct plane_indices *p = &s->state.client_indices;
+	struct known k = {.pending = p->pending, .used = session_used(s)};
+
+	for (unsigned i = 0; i < p->count; i++)
+		if (!session_awaits(s, nth(p, i)))
+			k.index[k.count++] = nth(p, i);
+	return k;
+}
+
+static void check_known(const struct session *s, const struct known *before, bool initiation)
+{
+	unsigned lost = 0;
+
+	for (unsigned i = 0; i < before->count; i++)
+		lost += sessions_by_index(f.sessions, s->state.exit, before->index[i]) != s;
+	hold(lost <= (initiation && !before->pending));
+	hold(!initiation || session_used(s) == before->used);
 }
 
 /* Raw bytes, or one made to pass the first checks, with few indices so that they meet. */
@@ -117,7 +154,11 @@ static void one_datagram(struct input *in)
 	uint8_t *copy = malloc(len ? len : 1);
 	struct datagram d = {copy, len, false, up ? client_address(who) : exit_entry(who).wg};
 	struct passage p;
+	struct session *owner = up ? sessions_by_client(f.sessions, &d.from) : NULL;
+	struct known known = {0};
 
+	if (owner)
+		known = known_of(owner);
 	hold(copy != NULL);
 	memcpy(copy, buffer, len);
 	if (up && forward_is_control(&d)) {
@@ -135,6 +176,8 @@ static void one_datagram(struct input *in)
 		hold(net_addr_eq(&d.from, up ? &s->client : &f.exits[s->exit].exit.wg));
 		forward_sent(&f, up ? DIRECTION_UP : DIRECTION_DOWN, &p, sent);
 	}
+	if (owner)
+		check_known(owner, &known, len && copy[0] == MESSAGE_WG_INITIATION);
 	free(copy);
 }
 
@@ -145,6 +188,8 @@ static void one_order(struct input *in)
 	struct plane_exit e;
 	struct session *live;
 
+	if (what & 0x80)
+		forward_tick(&f);
 	switch (what % 4) {
 	case 0:
 		e = exit_entry(next(in));
@@ -161,6 +206,7 @@ static void one_order(struct input *in)
 		s.limit = (uint64_t)next(in) << 6;
 		s.client_indices.count = next(in);
 		s.client_indices.next = next(in);
+		s.client_indices.pending = what & 0x40;
 		for (unsigned i = 0; i < PLANE_INDICES; i++)
 			s.client_indices.index[i] = next(in) % 8;
 		s.exit_indices = s.client_indices;

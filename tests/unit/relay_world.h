@@ -63,7 +63,7 @@ static struct {
 	struct net_addr self;
 	struct message_bind sent; /* the last datagram from the public port */
 	struct net_addr sent_to;
-	unsigned sent_worker, sent_count;
+	unsigned sent_worker, sent_count, ticks;
 
 	/* ledger */
 	struct books books[64];
@@ -213,6 +213,12 @@ void plane_meter(struct plane *p, unsigned worker, uint32_t handle)
 	(void)p;
 	d->worker = worker;
 	d->handle = handle;
+}
+
+void plane_tick(struct plane *p)
+{
+	(void)p;
+	world.ticks++;
 }
 
 void plane_send(struct plane *p, unsigned worker, const struct net_addr *to, const void *msg,

@@ -259,6 +259,7 @@ static void test_mac1(void **state)
 
 		fakewg_initiation((void *)buffer, 11, exits[EXIT_A].mac1_key);
 		buffer[i] ^= 0x40;
+		forward_tick(&f);
 		assert_int_equal(up(ALICE, INITIATION), want);
 	}
 }
@@ -310,6 +311,114 @@ static void test_rekeys(void **state)
 	/* The index that left is free for others. */
 	handshake(BOB, 100, 300);
 	assert_int_equal(up_initiation(BOB, 101), DROP_index_taken);
+}
+
+/*
+ * Somebody who fakes the client's address and knows the exit's key can make initiations that pass,
+ * but none the exit answers: the live session goes on in both directions, and pays for nothing.
+ */
+static void test_faked_initiations(void **state)
+{
+	uint64_t billed;
+
+	(void)state;
+	for (uint32_t k = 0; k < PLANE_INDICES; k++)
+		handshake(ALICE, 100 + k, 200 + k);
+	billed = at(ALICE)->up;
+	assert_int_equal(billed, PLANE_INDICES * INITIATION);
+	for (uint32_t i = 0; i < 10000; i++) {
+		if (i % FORWARD_UNANSWERED_MAX == 0)
+			forward_tick(&f);
+		assert_int_equal(up_initiation(ALICE, 1000 + i), PASS);
+		if (i == 0)
+			continue;
+		/* The oldest made room for the first one, as for any rekey; none for the rest. */
+		for (uint32_t k = 1; k < PLANE_INDICES; k++)
+			assert_int_equal(down_transport(EXIT_A, 100 + k, 32), PASS);
+		assert_int_equal(down_transport(EXIT_A, 1000 + i - 1, 32), DROP_unknown_index);
+		assert_int_equal(up_transport(ALICE, 203, 32), PASS);
+		billed += 32;
+	}
+	assert_int_equal(at(ALICE)->up, billed);
+	assert_int_equal(f.counters.unanswered.packets, 10000);
+	/* Cookies, which an exit under load sends, answer nothing. */
+	assert_int_equal(down_cookie(EXIT_A, 10999), PASS);
+	assert_int_equal(at(ALICE)->up, billed);
+	/* Genuine rekeys go on, each of them billed once. */
+	forward_tick(&f);
+	for (uint32_t k = 4; k < 9; k++) {
+		handshake(ALICE, 100 + k, 200 + k);
+		assert_int_equal(down_response(EXIT_A, 200 + k, 100 + k), PASS);
+		assert_int_equal(up_transport(ALICE, 200 + k, 64), PASS);
+		assert_int_equal(down_transport(EXIT_A, 100 + k - 1, 64), PASS);
+		assert_int_equal(down_transport(EXIT_A, 100 + k, 64), PASS);
+		billed += INITIATION + 64;
+	}
+	assert_int_equal(at(ALICE)->up, billed);
+	assert_int_equal(f.counters.unanswered.packets, 10000);
+	assert_int_equal(f.counters.unanswered.bytes, 10000 * INITIATION);
+}
+
+/* What is carried for nothing is bounded for each session and period; answers give back. */
+static void test_initiation_flood(void **state)
+{
+	(void)state;
+	handshake(ALICE, 1, 2);
+	for (uint32_t first = 100; first < 130; first += 10) {
+		for (uint32_t i = 0; i < FORWARD_UNANSWERED_MAX; i++)
+			assert_int_equal(up_initiation(ALICE, first + i), PASS);
+		assert_int_equal(up_initiation(ALICE, 99), DROP_initiation_flood);
+		assert_int_equal(up_initiation(ALICE, first + 7), DROP_initiation_flood);
+		assert_int_equal(up_transport(ALICE, 2, 64), PASS);
+		assert_int_equal(up_initiation(BOB, 300), PASS); /* nobody else's matter */
+		assert_int_equal(down_response(EXIT_A, 301, 300), PASS);
+		/* The one that came before is still answered. */
+		assert_int_equal(down_response(EXIT_A, 20, first + 7), PASS);
+		assert_int_equal(up_initiation(ALICE, 60), PASS);
+		assert_int_equal(up_initiation(ALICE, 61), DROP_initiation_flood);
+		forward_tick(&f);
+	}
+	/* Answered ones are as many as they like to be. */
+	for (uint32_t i = 0; i < 100; i++)
+		handshake(CAROL, 1000 + i, 2000 + i);
+}
+
+/* An answer is let through only if the window has room for the question too. */
+static void test_answer_and_window(void **state)
+{
+	struct plane_session *s = &sessions_at(f.sessions, ALICE)->state;
+
+	(void)state;
+	s->limit = INITIATION + RESPONSE - 1;
+	assert_int_equal(up_initiation(ALICE, 11), PASS);
+	assert_int_equal(s->up, 0);
+	assert_int_equal(down_response(EXIT_A, 21, 11), DROP_window);
+	assert_int_equal(s->up, 0);
+	s->limit++;
+	assert_int_equal(down_response(EXIT_A, 21, 11), PASS);
+	assert_int_equal(s->up + s->down, s->limit);
+	assert_int_equal(f.counters.unanswered.packets, 0);
+	s->limit += 32; /* a transport answers as well, and the second answer is not billed again */
+	assert_int_equal(down_transport(EXIT_A, 11, 32), PASS);
+}
+
+static void test_initiation_not_sent(void **state)
+{
+	const struct datagram d = {buffer, INITIATION, false, client_address(ALICE)};
+	struct passage p;
+
+	(void)state;
+	handshake(ALICE, 11, 21);
+	fakewg_initiation((void *)buffer, 12, exits[EXIT_A].mac1_key);
+	assert_true(forward_up(&f, &d, &p));
+	forward_sent(&f, DIRECTION_UP, &p, false);
+	assert_balance();
+	assert_int_equal(f.counters.unanswered.packets, 0);
+	assert_int_equal(f.counters.unanswered.bytes, 0);
+	assert_int_equal(at(ALICE)->up, INITIATION);
+	assert_int_equal(at(ALICE)->packets_up, 1);
+	assert_int_equal(down_response(EXIT_A, 22, 12), DROP_unknown_index);
+	assert_int_equal(down_transport(EXIT_A, 11, 64), PASS);
 }
 
 static void test_index_collisions(void **state)
@@ -505,6 +614,10 @@ int main(void)
 		RULE(test_wrong_direction),
 		RULE(test_unknown_index),
 		RULE(test_rekeys),
+		RULE(test_faked_initiations),
+		RULE(test_initiation_flood),
+		RULE(test_answer_and_window),
+		RULE(test_initiation_not_sent),
 		RULE(test_index_collisions),
 		RULE(test_exit_refused),
 		RULE(test_exit_slots_swap),

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "tests/lib/fakewg.h"
+#include "relay/forward.h"
+#include "tests/lib/fakewg.h"
 #include "tests/lib/stage.h"
 
 static void test_limit_and_mark(void **state)
@@ -167,6 +169,30 @@ static void test_control_flood(void **state)
 	stage_close();
 }
 
+/* Beyond so many unanswered initiations a session sends none until the next second. */
+static void test_tick(void **state)
+{
+	(void)state;
+	stage_open(2);
+	stage_open_session(0, UINT64_MAX, UINT64_MAX);
+	for (uint64_t turn = 1; turn <= 3; turn++) {
+		for (uint32_t n = 0; n < FORWARD_UNANSWERED_MAX + 5; n++) {
+			fakewg_initiation((void *)stage.buffer, 1000 + n,
+					  stage.exit_entries[0].mac1_key);
+			stage_send_up(&stage.clients[0], STAGE_INITIATION);
+		}
+		stage_settle();
+		assert_int_equal(stage_counters().drop[DIRECTION_UP][DROP_initiation_flood].packets,
+				 turn * 5);
+		assert_int_equal(stage_counters().unanswered.packets,
+				 turn * FORWARD_UNANSWERED_MAX);
+		plane_tick(stage.plane);
+		plane_meter(stage.plane, stage.clients[0].worker, 0); /* in order, so it ticked */
+		STAGE_WAIT(stage.told.marked == turn);
+	}
+	stage_close();
+}
+
 static void test_send(void **state)
 {
 	(void)state;
@@ -254,7 +280,7 @@ int main(void)
 		cmocka_unit_test(test_send_refused),   cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_full_rings),     cmocka_unit_test(test_control_flood),
 		cmocka_unit_test(test_send),           cmocka_unit_test(test_port_in_use),
-		cmocka_unit_test(test_self),
+		cmocka_unit_test(test_self),           cmocka_unit_test(test_tick),
 	};
 
 	crypto_start();

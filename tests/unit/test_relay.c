@@ -437,6 +437,10 @@ static void test_timer(void **state)
 	billing_tick(relay, s, clock_ms() + 10000); /* never bound is not held: nobody is asked */
 	assert_null(relay->calls);
 	bind_session(&g, 1, 0, address(100));
+	event_active(relay->tick, EV_TIMEOUT, 0);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	world_run();
+	assert_int_equal(world.ticks, 1); /* workers have no clock but this */
 	billing_tick(relay, s, clock_ms());
 	world_run();
 	assert_int_equal(world.pushed[VERB_RECEIPT], 0);

@@ -26,9 +26,9 @@ static uint32_t rng(uint32_t below)
 	return rng_state % below;
 }
 
-/* Index lists oldest first. */
+/* Index lists oldest first; pending: the last one has no answer yet. */
 struct model {
-	bool live;
+	bool live, pending;
 	uint32_t exit, client;
 	uint32_t index[PLANE_INDICES], count;
 };
@@ -66,9 +66,12 @@ static void model_learn(struct model *m, uint32_t index)
 	for (uint32_t k = 0; k < m->count; k++)
 		if (m->index[k] == index)
 			return;
-	if (m->count == PLANE_INDICES)
+	if (m->pending)
+		m->count--;
+	else if (m->count == PLANE_INDICES)
 		memmove(m->index, m->index + 1, --m->count * sizeof(*m->index));
 	m->index[m->count++] = index;
+	m->pending = true;
 }
 
 static uint32_t handle_of(const struct session *s)
@@ -85,6 +88,11 @@ static void compare(struct sessions *t)
 
 		assert_int_equal(handle_of(sessions_by_client(t, &a)), model_by_client(c));
 	}
+	for (uint32_t i = 0; i < MAX; i++)
+		for (uint32_t x = 0; model[i].live && x < INDICES; x++)
+			assert_int_equal(session_awaits(sessions_at(t, i), x),
+					 model[i].pending &&
+						 model[i].index[model[i].count - 1] == x);
 	for (uint32_t e = 0; e < EXITS; e++)
 		for (uint32_t x = 0; x < INDICES; x++)
 			assert_int_equal(handle_of(sessions_by_index(t, e, x)),
@@ -100,15 +108,19 @@ static void step_install(struct sessions *t)
 
 	s.client_indices.count = (uint8_t)rng(PLANE_INDICES + 1);
 	s.client_indices.next = s.client_indices.count % PLANE_INDICES;
+	s.client_indices.pending = s.client_indices.count && rng(2);
 	for (unsigned i = 0; i < s.client_indices.count; i++)
 		s.client_indices.index[i] = rng(INDICES);
 	assert_int_equal(sessions_install(t, &s), ok);
 	if (!ok)
 		return;
-	*m = (struct model){true, s.exit, client, {0}, 0};
-	for (unsigned i = 0; i < s.client_indices.count; i++)
-		if (model_by_index(s.exit, s.client_indices.index[i]) == MAX)
-			model_learn(m, s.client_indices.index[i]);
+	*m = (struct model){true, false, s.exit, client, {0}, 0};
+	for (unsigned i = 0; i < s.client_indices.count; i++) {
+		if (model_by_index(s.exit, s.client_indices.index[i]) != MAX)
+			continue;
+		model_learn(m, s.client_indices.index[i]);
+		m->pending = s.client_indices.pending && i + 1U == s.client_indices.count;
+	}
 }
 
 static void step_retire(struct sessions *t)
@@ -123,6 +135,7 @@ static void step_retire(struct sessions *t)
 	assert_int_equal(last.handle, handle);
 	assert_int_equal(last.exit, model[handle].exit);
 	assert_int_equal(last.client_indices.count, model[handle].count);
+	assert_int_equal(last.client_indices.pending, model[handle].pending);
 	model[handle].live = false;
 }
 
@@ -139,6 +152,28 @@ static void step_learn(struct sessions *t)
 	model_learn(&model[handle], index);
 }
 
+static void step_answer(struct sessions *t)
+{
+	uint32_t handle = rng(MAX);
+
+	if (!model[handle].live)
+		return;
+	session_answered(sessions_at(t, handle));
+	model[handle].pending = false;
+}
+
+static void step_forget(struct sessions *t)
+{
+	uint32_t handle = rng(MAX);
+
+	if (!model[handle].live)
+		return;
+	sessions_forget_pending(t, sessions_at(t, handle));
+	if (model[handle].pending)
+		model[handle].count--;
+	model[handle].pending = false;
+}
+
 static void test_model(void **state)
 {
 	struct sessions *t = sessions_create(MAX);
@@ -146,12 +181,16 @@ static void test_model(void **state)
 	(void)state;
 	assert_non_null(t);
 	for (int i = 0; i < STEPS; i++) {
-		uint32_t what = rng(10);
+		uint32_t what = rng(16);
 
 		if (what < 2)
 			step_install(t);
 		else if (what < 3)
 			step_retire(t);
+		else if (what < 4)
+			step_forget(t);
+		else if (what < 8)
+			step_answer(t);
 		else
 			step_learn(t);
 		if (i % 16 == 0)
@@ -170,8 +209,10 @@ static void test_moved_order(void **state)
 	(void)state;
 	assert_non_null(t);
 	assert_true(sessions_install(t, &s));
-	for (uint32_t i = 1; i <= PLANE_INDICES + 2; i++)
+	for (uint32_t i = 1; i <= PLANE_INDICES + 2; i++) {
 		sessions_learn_client(t, sessions_at(t, 1), i);
+		session_answered(sessions_at(t, 1));
+	}
 	assert_true(sessions_retire(t, 1, &s));
 	assert_null(sessions_by_index(t, 7, 5));
 	assert_true(sessions_install(t, &s));
@@ -179,6 +220,13 @@ static void test_moved_order(void **state)
 	assert_null(sessions_by_index(t, 7, 3));
 	assert_non_null(sessions_by_index(t, 7, 4));
 	assert_non_null(sessions_by_index(t, 7, 100));
+	/* So does what is pending: here it gives way to the next one, as if nothing had moved. */
+	assert_true(sessions_retire(t, 1, &s));
+	assert_true(sessions_install(t, &s));
+	assert_true(session_awaits(sessions_at(t, 1), 100));
+	sessions_learn_client(t, sessions_at(t, 1), 101);
+	assert_null(sessions_by_index(t, 7, 100));
+	assert_non_null(sessions_by_index(t, 7, 4));
 	sessions_destroy(t);
 }
 
