@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/table.h"
+#include "control/ratelimit.h"
 #include "proto/lengths.h"
 
 enum {
@@ -21,6 +22,10 @@ enum {
 	/* So many clients are remembered for each channel; those without a channel give way. */
 	PEERS_PER_CHANNEL = 2,
 	TIMESTAMP_LEN = 12,
+	/* Networks whose handshakes are counted under load; more at once are refused. */
+	RATELIMIT_NETWORKS = 8192,
+	/* When slots are short, a network with so many unconfirmed ones pays with its own. */
+	UNCONFIRMED_PER_NETWORK = 4,
 };
 
 /* What a channel is to its client, which has at most one of each. */
@@ -60,6 +65,7 @@ struct control_server {
 	uint64_t network;
 	struct event *sweep;
 	struct cookie_checker cookies;
+	struct ratelimit *limit;
 	struct control_counters counters;
 
 	uint64_t second_ms; /* when the second being counted began */
@@ -170,13 +176,34 @@ static uint32_t slot_find(const struct control_server *s, uint32_t local_index, 
 	return i != TABLE_NONE && s->slots[i].dies_ms > now_ms ? i : TABLE_NONE;
 }
 
-/* A slot off every list: a free one, else the oldest that never was confirmed. */
-static uint32_t slot_take(struct control_server *s)
+/*
+ * The unconfirmed slot that makes room for a newcomer from there: the oldest, but of its own
+ * network if that has its share of them. So nobody turns out others' handshakes by doing many.
+ */
+static uint32_t slot_to_drop(const struct control_server *s, const struct net_addr *from)
+{
+	const struct ratelimit_net net = ratelimit_net(from);
+	uint32_t own = TABLE_NONE, count = 0;
+
+	for (uint32_t i = s->unconfirmed.first; i != TABLE_NONE && count < UNCONFIRMED_PER_NETWORK;
+	     i = s->slot_links[i].after) {
+		const struct ratelimit_net held = ratelimit_net(&s->slots[i].path.addr);
+
+		if (memcmp(&held, &net, sizeof(net)) != 0)
+			continue;
+		if (!count++)
+			own = i;
+	}
+	return count < UNCONFIRMED_PER_NETWORK ? s->unconfirmed.first : own;
+}
+
+/* A slot off every list: a free one, else one that never was confirmed. */
+static uint32_t slot_take(struct control_server *s, const struct net_addr *from)
 {
 	uint32_t i;
 
 	if (s->free_slots.first == TABLE_NONE)
-		slot_drop(s, s->unconfirmed.first);
+		slot_drop(s, slot_to_drop(s, from));
 	i = s->free_slots.first;
 	if (i != TABLE_NONE)
 		list_remove(&s->free_slots, s->slot_links, i);
@@ -247,14 +274,15 @@ static bool is_replay(const struct control_server *s, const uint8_t key[static K
 }
 
 /* A slot for a handshake of this client, replacing its last unconfirmed one. */
-static struct slot *slot_for(struct control_server *s, const uint8_t key[static KEY_LEN],
+static struct slot *slot_for(struct control_server *s, const struct control_path *from,
+			     const uint8_t key[static KEY_LEN],
 			     const uint8_t timestamp[static TIMESTAMP_LEN])
 {
 	uint32_t peer = table_find(s->by_key, key), i;
 
 	if (peer != TABLE_NONE)
 		slot_drop(s, s->peers[peer].held[UNCONFIRMED]);
-	i = slot_take(s);
+	i = slot_take(s, &from->addr);
 	if (i == TABLE_NONE)
 		return NULL;
 	peer = peer_take(s, key);
@@ -264,6 +292,7 @@ static struct slot *slot_for(struct control_server *s, const uint8_t key[static 
 	}
 	memcpy(s->peers[peer].timestamp, timestamp, TIMESTAMP_LEN);
 	s->slots[i].peer = peer;
+	s->slots[i].path = *from;
 	slot_hold(s, i, UNCONFIRMED);
 	return &s->slots[i];
 }
@@ -292,38 +321,53 @@ static void answer_initiation(struct control_server *s, const struct control_pat
 	channel_init(&slot->ch, &keys, le32_get(index), remote_index);
 	crypto_wipe(&keys, sizeof(keys));
 	slot->dies_ms = now_ms + UNCONFIRMED_MS;
-	slot->path = *from;
 	s->counters.handshakes++;
 	s->ops->send(s->arg, from, &out, sizeof(out));
+}
+
+/* The cheap checks: true if this initiation is worth a public-key operation. */
+static bool admit(struct control_server *s, const struct control_path *from,
+		  const struct message_initiation *msg)
+{
+	uint64_t now_ms = clock_ms();
+	enum cookie_verdict verdict =
+		cookie_check(&s->cookies, msg, sizeof(*msg), &from->addr, now_ms);
+	struct message_cookie cookie;
+
+	if (verdict == COOKIE_BAD_MAC1) {
+		s->counters.bad_mac1++;
+		return false;
+	}
+	if (!under_load(s, now_ms))
+		return true;
+	if (verdict != COOKIE_MAC2) {
+		cookie_reply(&s->cookies, &cookie, msg, sizeof(*msg), &from->addr, now_ms);
+		s->counters.cookie_sent++;
+		s->ops->send(s->arg, from, &cookie, sizeof(cookie));
+		return false;
+	}
+	/* Only now is the address known to be its own: nobody uses up another's share. */
+	if (ratelimit_allow(s->limit, &from->addr, now_ms))
+		return true;
+	s->counters.rate_limited++;
+	return false;
 }
 
 static void on_initiation(struct control_server *s, const struct control_path *from,
 			  const struct message_initiation *msg)
 {
-	uint64_t now_ms = clock_ms();
-	enum cookie_verdict verdict =
-		cookie_check(&s->cookies, msg, sizeof(*msg), &from->addr, now_ms);
 	struct noise_handshake hs;
 	uint8_t timestamp[TIMESTAMP_LEN];
-	struct message_cookie cookie;
 	struct slot *slot;
 
-	if (verdict == COOKIE_BAD_MAC1) {
-		s->counters.bad_mac1++;
+	if (!admit(s, from, msg))
 		return;
-	}
-	if (under_load(s, now_ms) && verdict != COOKIE_MAC2) {
-		cookie_reply(&s->cookies, &cookie, msg, sizeof(*msg), &from->addr, now_ms);
-		s->counters.cookie_sent++;
-		s->ops->send(s->arg, from, &cookie, sizeof(cookie));
-		return;
-	}
 	if (!noise_initiation_consume(&hs, msg, s->keys, s->network, timestamp)) {
 		s->counters.bad_handshake++;
 	} else if (is_replay(s, hs.remote_static, timestamp)) {
 		s->counters.replayed_handshake++;
 	} else {
-		slot = slot_for(s, hs.remote_static, timestamp);
+		slot = slot_for(s, from, hs.remote_static, timestamp);
 		if (slot)
 			answer_initiation(s, from, &hs, slot, le32_get(msg->sender));
 		else
@@ -476,13 +520,15 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 
 static bool allocate(struct control_server *s)
 {
+	s->limit = ratelimit_create(RATELIMIT_NETWORKS);
 	s->slots = calloc(s->max_slots, sizeof(*s->slots));
 	s->slot_links = calloc(s->max_slots, sizeof(*s->slot_links));
 	s->by_index = table_create(s->max_slots, sizeof(le32));
 	s->peers = calloc(s->max_peers, sizeof(*s->peers));
 	s->peer_links = calloc(s->max_peers, sizeof(*s->peer_links));
 	s->by_key = table_create(s->max_peers, KEY_LEN);
-	return s->slots && s->slot_links && s->by_index && s->peers && s->peer_links && s->by_key;
+	return s->limit && s->slots && s->slot_links && s->by_index && s->peers && s->peer_links &&
+	       s->by_key;
 }
 
 struct control_server *control_server_create(struct event_base *base,
@@ -531,6 +577,7 @@ void control_server_destroy(struct control_server *s)
 	free(s->slot_links);
 	free(s->slots);
 	crypto_secret_free(s->keys);
+	ratelimit_destroy(s->limit);
 	crypto_wipe(s, sizeof(*s));
 	free(s);
 }

@@ -3,9 +3,9 @@
  * verbs' way in and out. Knows nothing of what verbs mean. Main thread only; lives in an
  * event_base.
  *
- * Order of work on a datagram: length, mac1, (under load) cookie, public-key operation, timestamp
- * newer than that client's last, slot. Nothing is allocated and nothing answered before it is
- * authenticated.
+ * Order of work on a datagram: length, mac1, (under load) cookie and its network's share of
+ * handshakes, public-key operation, timestamp newer than that client's last, slot. Nothing is
+ * allocated and nothing answered before it is authenticated.
  */
 #ifndef CONTROL_SERVER_H
 #define CONTROL_SERVER_H
@@ -49,14 +49,16 @@ struct control_server_config {
 };
 
 /*
- * What happened, for metrics and status. handshakes: initiations answered, confirmed or not;
- * bad_transport: forged, replayed, or a body of wrong shape; requests: bodies handed to handle.
+ * What happened, for metrics and status. rate_limited: under load, with a cookie, from a network
+ * that had its share; handshakes: initiations answered, confirmed or not; bad_transport: forged,
+ * replayed, or a body of wrong shape; requests: bodies handed to handle.
  */
 /* clang-format off */
 #define CONTROL_COUNTERS(X) \
 	X(bad_length) \
 	X(bad_mac1) \
 	X(cookie_sent) \
+	X(rate_limited) \
 	X(bad_handshake) \
 	X(replayed_handshake) \
 	X(table_full) \

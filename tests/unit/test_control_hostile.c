@@ -186,6 +186,19 @@ static void make_initiation(struct message_initiation *msg, const struct noise_k
 	cookie_sign(&signer, msg, sizeof(*msg), 1);
 }
 
+/* With the cookie this address would have been given. */
+static void sign_with_cookie(struct message_initiation *msg, const struct net_addr *from)
+{
+	struct cookie_signer signer;
+	struct message_cookie cookie;
+
+	cookie_signer_init(&signer, w.config.keys.pub);
+	cookie_sign(&signer, msg, sizeof(*msg), fake_ms);
+	cookie_reply(&w.server->cookies, &cookie, msg, sizeof(*msg), from, fake_ms);
+	assert_true(cookie_consume(&signer, &cookie, fake_ms));
+	cookie_sign(&signer, msg, sizeof(*msg), fake_ms);
+}
+
 static void a_flood_gets_cookies_a_client_gets_through(void **state)
 {
 	struct person *p = add_client(0), *q = add_client(1);
@@ -221,6 +234,105 @@ static void a_flood_gets_cookies_a_client_gets_through(void **state)
 	pass(100);
 	assert_int_equal(w.people[2].answers, 1);
 	assert_int_equal(count()->cookie_sent, flooded - 200 + 1);
+}
+
+/* Somebody with an address of its own, who fetches cookies and makes true handshakes. */
+static void a_network_has_its_share_under_load(void **state)
+{
+	struct person *p = add_client(0);
+	struct net_addr from = attacker(), neighbour, elsewhere;
+	struct message_initiation msg;
+	struct noise_keypair keys;
+	uint64_t before;
+
+	(void)state;
+	from.ip[7] = 1;
+	neighbour = elsewhere = from;
+	neighbour.ip[15] = 0x77;
+	elsewhere.ip[7] = 0x77;
+	w.server->max_initiations = 0; /* always under load */
+	for (int i = 0; i < 2; i++) {  /* the first one for a secret that cookies are made with */
+		make_initiation(&msg, NULL);
+		to_server(&from, &msg, sizeof(msg));
+	}
+	assert_int_equal(count()->cookie_sent, 2);
+	for (int ms = 0; ms < 10000; ms += 5) {
+		make_keys(&keys);
+		make_initiation(&msg, &keys);
+		sign_with_cookie(&msg, ms % 10 ? &from : &neighbour);
+		to_server(ms % 10 ? &from : &neighbour, &msg, sizeof(msg));
+		if (ms == 5000)
+			assert_true(ask(p, 3000));
+		pass(5);
+	}
+	/* One /64: its burst, then 20 a second; and the one client from elsewhere. */
+	assert_in_range(count()->handshakes, 10 * 20, 10 * 20 + 5 + 1);
+	assert_int_equal(count()->rate_limited, 2000 + 1 - count()->handshakes);
+	assert_int_equal(p->answers, 1);
+	/* Without a cookie an address may be anybody's: that uses up nobody's share. */
+	before = count()->rate_limited;
+	for (int i = 0; i < 100; i++) {
+		make_initiation(&msg, NULL);
+		to_server(&elsewhere, &msg, sizeof(msg));
+	}
+	make_keys(&keys);
+	make_initiation(&msg, &keys);
+	sign_with_cookie(&msg, &elsewhere);
+	to_server(&elsewhere, &msg, sizeof(msg));
+	assert_int_equal(count()->rate_limited, before);
+	/* Nor is anybody limited while there is no load. */
+	w.server->max_initiations = 1000;
+	pass(2000);
+	for (int i = 0; i < 100; i++) {
+		make_keys(&keys);
+		make_initiation(&msg, &keys);
+		to_server(&from, &msg, sizeof(msg));
+	}
+	assert_int_equal(count()->rate_limited, before);
+}
+
+static bool is_unconfirmed(const struct noise_keypair *keys)
+{
+	uint32_t peer = table_find(w.server->by_key, keys->pub);
+
+	return peer != TABLE_NONE && w.server->peers[peer].held[UNCONFIRMED] != TABLE_NONE;
+}
+
+/* Slots are short: one network's many handshakes turn out its own, not those of others. */
+static void a_network_pays_with_its_own_slots(void **state)
+{
+	struct net_addr from = attacker(), other = from;
+	struct message_initiation msg;
+	struct noise_keypair keys, first;
+
+	(void)state;
+	other.ip[0] = 0x2a;
+	control_server_destroy(w.server);
+	w.config.max_channels = 8;
+	start_server();
+	make_keys(&first);
+	make_initiation(&msg, &first);
+	to_server(&other, &msg, sizeof(msg));
+	assert_true(is_unconfirmed(&first));
+	for (int i = 0; i < 100; i++) {
+		from.ip[15] = (uint8_t)i;
+		make_keys(&keys);
+		make_initiation(&msg, &keys);
+		to_server(&from, &msg, sizeof(msg));
+	}
+	assert_int_equal(count()->handshakes, 101);
+	assert_true(is_unconfirmed(&first));
+	/* Others come in all the same: the oldest of all gives way. */
+	for (int i = 0; i < 4; i++) {
+		other.ip[7] = (uint8_t)i;
+		make_keys(&keys);
+		make_initiation(&msg, &keys);
+		to_server(&other, &msg, sizeof(msg));
+		assert_true(is_unconfirmed(&keys));
+		assert_false(is_unconfirmed(&first));
+	}
+	assert_int_equal(count()->handshakes, 105);
+	assert_int_equal(count()->table_full, 0);
 }
 
 static void a_full_table_refuses_and_recovers(void **state)
@@ -327,6 +439,8 @@ int main(void)
 		TEST(forged_responses_do_nothing),
 		TEST(only_fresh_authentic_messages_move_a_path),
 		TEST(a_flood_gets_cookies_a_client_gets_through),
+		TEST(a_network_has_its_share_under_load),
+		TEST(a_network_pays_with_its_own_slots),
 		TEST(a_full_table_refuses_and_recovers),
 		TEST(strangers_cost_no_memory),
 	};
