@@ -8,6 +8,7 @@ tests="libcmocka-dev python3-minimal python3 iperf3 curl clang clang-format-14 l
 	sqlite3 procps valgrind"
 kernel="qemu-system-x86 busybox-static cpio kmod"
 boot="debootstrap systemd-container"
+bench="nginx libnginx-mod-stream"
 
 want="$build $run"
 for set in "$@"; do
@@ -15,7 +16,8 @@ for set in "$@"; do
 	tests) want="$want $tests" ;;
 	kernel) want="$want $kernel" ;;
 	boot) want="$want $boot" ;;
-	*) echo "deps.sh: unknown set '$set'; known: tests kernel boot" >&2; exit 2 ;;
+	bench) want="$want $bench" ;;
+	*) echo "deps.sh: unknown set '$set'; known: tests kernel boot bench" >&2; exit 2 ;;
 	esac
 done
 
@@ -30,11 +32,18 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "  APT  $missing"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d
+made=
+trap 'rm -f "$log" $made' EXIT
+# Debian's service packages must not start anything here: not now, and not at the next boot (see below).
+if [ ! -e "$policy" ]; then
+	made=$policy
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
-# Debian's service packages must not start anything here; the embeddable library lives in a doc folder that
-# slim images leave out.
+# The embeddable library lives in a doc folder that slim images leave out.
 # shellcheck disable=SC2086
 apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--path-include='/usr/share/doc/wireguard-tools/*' \
 	$missing >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
@@ -42,3 +51,6 @@ if [ ! -e /usr/share/doc/wireguard-tools/examples/embeddable-wg-library/wireguar
 	apt-get install -q -y --reinstall -o Dpkg::Options::=--path-include='/usr/share/doc/wireguard-tools/*' \
 		wireguard-tools >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 fi
+case $missing in
+*nginx*) ! command -v systemctl >/dev/null || systemctl --quiet disable nginx.service >"$log" 2>&1 || cat "$log" >&2 ;;
+esac

@@ -1,0 +1,19 @@
+# Benchmarks: tests/bench. BENCH_SECONDS is how long the comparison may take.
+BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
+BENCH_SECONDS ?= 240
+
+$(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(LIBS_A) $$(call objs,tests/lib)
+	@echo "  LD    $@"
+	@$(CC) $(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS_A) -Wl,--end-group $(LIBS) -lcmocka
+
+.PHONY: bench-build deps-bench
+bench-build: $(BINS) $(RIGS) $(BENCHES)
+
+deps-bench:
+	@tools/deps.sh tests bench
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory V=release bench-build
+	@mkdir -p build/bench
+	@build/release/tests/bench/micro >build/bench/micro.txt; cat build/bench/micro.txt
+	@BENCH_SECONDS=$(BENCH_SECONDS) python3 tests/bench/bench.py
