@@ -652,7 +652,8 @@ int main(void)
 	};
 
 	if (geteuid() != 0) {
-		fprintf(stderr, "test_agent: needs root (a network namespace is made): run as root\n");
+		fprintf(stderr,
+			"test_agent: needs root (a network namespace is made): run as root\n");
 		return 1;
 	}
 	crypto_start();

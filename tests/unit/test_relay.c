@@ -378,7 +378,7 @@ static void test_exit_gone_while_opening(void **state)
 /* A full disk: what was carried stays in the payer's window until the ledger has it. */
 static void test_close_waits_for_the_disk(void **state)
 {
-	struct body_granted g = open_session(1, 1), other = open_session(1, 2);
+	struct body_granted g = open_session(1, 1), other = open_session(2, 2);
 	struct relay_session *s = session_by(&g);
 
 	(void)state;
