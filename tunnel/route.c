@@ -34,14 +34,16 @@ int route_address(const char *interface, const struct net_addr *ip, uint8_t bits
 
 /* Packets with the mark, the tunnel's own, skip both rules. Rules added later are looked at
  * earlier: anything more specific than a default route in main wins over the tunnel. The route into
- * the device goes with it; the one that is left then lets nothing pass by the tunnel. */
+ * the device goes with it; the one that is left then lets nothing pass by the tunnel. Its metric is
+ * not the last there is: ip-route takes an IPv6 route with that for the kernel's own and does not
+ * flush it. */
 static int default_into(enum ip_family family, const char *interface, uint32_t mark)
 {
 	char lines[512];
 
 	snprintf(lines, sizeof(lines),
 		 "route replace default dev %s table %u protocol " PROTOCOL "\n"
-		 "route replace unreachable default metric 4294967295 table %u protocol " PROTOCOL
+		 "route replace unreachable default metric 4294967294 table %u protocol " PROTOCOL
 		 "\n"
 		 "rule add not fwmark %u table %u protocol " PROTOCOL "\n"
 		 "rule add not fwmark %u table main suppress_prefixlength 0 protocol " PROTOCOL
