@@ -235,11 +235,11 @@ def exit_and_client(machine):
     suite.check("interface: culvert0" in shown, "its wireguard-go is found from inside its view")
     suite.check("rb8388608" in machine.out("ss -Huanm sport = :51821"), "and has wide socket buffers (pidfd_getfd is allowed)")
     other_relay(machine)
-    client(machine)
+    before = client(machine)
     unit.survives("kill -9 of the main process", lambda pid: machine.run(f"kill -9 {pid}"), 10)
     wait_for(lambda: carries(machine), "the client to carry on after the exit's death", 60, 0.5)
     suite.check(True, "after the exit's death its client carries on by itself")
-    client_ends(machine)
+    client_ends(machine, before)
     stops(unit)
     suite.check("culvert0" not in machine.out("ip -br link; nft list tables"), "device and table of the exit are gone")
 
@@ -255,7 +255,8 @@ def client(machine):
     machine.run("mkdir -p /run/systemd/system/culvert-client.service.d && printf '[Service]\\nNetworkNamespacePath=/run/netns/user\\n"
                 "ExecStart=\\nExecStart=/usr/local/bin/culvert up --foreground --config /etc/culvert-client/client.conf\\n' "
                 ">/run/systemd/system/culvert-client.service.d/test.conf && systemctl daemon-reload")
-    machine.before = routes(machine)
+    wait_for(lambda: "ff00::/8 dev eth0" in routes(machine), "the link's last route", 5)
+    before = routes(machine)
     machine.run("systemctl enable --now culvert-client")
     wait_for(lambda: carries(machine), "the client's tunnel", 30, 0.3)
     suite.check(True, "culvert-client.service: a ping goes through the tunnel")
@@ -269,12 +270,13 @@ def client(machine):
     unit.survives("kill -9 of the agent", lambda pid: machine.run(f"kill -9 {pid}"), 10)
     wait_for(lambda: carries(machine), "the tunnel again", 30, 0.3)
     suite.check(True, "culvert-client.service: and the tunnel is back")
+    return before
 
 
-def client_ends(machine):
+def client_ends(machine, before):
     machine.run("systemctl stop culvert-client", timeout=40)
     suite.equal(Unit(machine, "culvert-client.service").get("Result"), "success", "culvert-client.service: an orderly stop")
-    suite.equal(routes(machine), machine.before, "culvert-client.service: rules, routes and links are as before")
+    suite.equal(routes(machine), before, "culvert-client.service: rules, routes and links are as before")
 
 
 # ---- all of it ----
