@@ -153,12 +153,12 @@ void pass_send(struct pass *p, uint32_t handle, uint32_t slot, const uint8_t *ms
 	uint64_t *fault;
 
 	s->slot = slot;
-	if (!exits_sendable(p->exits, slot)) {
-		p->count.exit_refused++;
-		return;
-	}
 	if (!bucket_take(&s->up, now_ms)) {
 		p->count.rate++;
+		return;
+	}
+	if (!exits_sendable(p->exits, slot)) {
+		p->count.exit_refused++;
 		return;
 	}
 	fault = upward_fault(p, handle, msg, len);

@@ -25,6 +25,7 @@ struct early_notice {
 struct end {
 	struct plane *plane;
 	unsigned number;
+	uint16_t exit_port; /* of its socket towards exits */
 	struct worker *worker;
 	struct event *on_notices, *on_control;
 	struct early_notice *early, **early_end;
@@ -239,7 +240,7 @@ bool plane_is_self(const struct plane *p, const struct net_addr *a)
 	bool port = a->port == p->port;
 
 	for (unsigned i = 0; i < p->workers; i++)
-		port |= a->port == udp_port(p->ends[i].worker->sockets.exit);
+		port |= a->port == p->ends[i].exit_port;
 	return port && is_local(a);
 }
 
@@ -298,6 +299,7 @@ static int add_worker(struct plane *p, struct event_base *main)
 		return err;
 	}
 	e->plane = p;
+	e->exit_port = udp_port(sockets.exit);
 	e->number = p->workers++;
 	e->early_end = &e->early;
 	e->on_notices =

@@ -292,6 +292,10 @@ static void test_judged_again_at_send_time(void **state)
 	up(3, &i, sizeof(i));
 	assert_int_equal(exit_hears(), 0);
 	assert_int_equal(pass_counts(pass)->exit_refused, 1);
+	/* That takes questions to the kernel: not more often than the session may send. */
+	for (int n = 0; n < 2 * PASS_BURST; n++)
+		pass_send(pass, 4, 0, (const uint8_t *)&i, sizeof(i), 1000);
+	assert_int_equal(pass_counts(pass)->exit_refused, 1 + PASS_BURST);
 }
 
 #define PASS_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
