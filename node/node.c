@@ -239,11 +239,10 @@ static int start(struct node *n)
 
 static void say_ready(const struct node *n)
 {
-	char lines[128], port[16] = "";
-	unsigned number = n->relay ? relay_port(n->relay) : n->config.listen.port;
+	char lines[128];
+	unsigned port = n->relay ? relay_port(n->relay) : n->config.listen.port;
 
-	snprintf(port, sizeof(port), "%u", number);
-	snprintf(lines, sizeof(lines), "READY=1\nSTATUS=%s%s%s on UDP port %s",
+	snprintf(lines, sizeof(lines), "READY=1\nSTATUS=%s%s%s on UDP port %u",
 		 n->relay ? "relay" : "", n->relay && n->exit ? " and " : "", n->exit ? "exit" : "",
 		 port);
 	notify_send(lines);

@@ -271,7 +271,6 @@ static void cosigned(void *arg, int err, const struct ledger_payer *now)
 		return;
 	asker = s->bill.cosigner;
 	s->bill.cosigning = false;
-	s->bill.cosigner.waiting = false;
 	if (err) {
 		relay_refuse(r, &asker, err == -EBADMSG ? REFUSED_SIGNATURE : relay_refusal(err));
 		return;

@@ -69,7 +69,6 @@ static void opened(void *arg, int err, const struct ledger_payer *now)
 	if (!s)
 		return;
 	opener = s->opener;
-	s->opener.waiting = false;
 	if (err) {
 		relay_refuse(r, &opener, relay_refusal(err));
 		ending_forget(r, s);
@@ -98,7 +97,6 @@ static void again(struct relay *r, struct relay_session *s, const struct asker *
 		s->opener = *a;
 		return;
 	case PHASE_LIVE:
-		s->opener = *a;
 		grant(r, a, s);
 		return;
 	case PHASE_ENDING:
@@ -192,7 +190,6 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 	r->exits.slot[exit].sessions++;
 	memcpy(s->owner, a->caller.client, KEY_LEN);
 	s->opener = *a;
-	s->opener.waiting = true;
 	s->expires = le64_get(r->self.body.relay_terms.body.expires);
 	s->born_ms = s->active_ms = clock_ms();
 	ledger_open(r->ledger, ROLE_RELAY, s->id, open->payer, opened,

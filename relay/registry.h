@@ -50,7 +50,7 @@ struct session_bind {
 struct asker {
 	struct control_caller caller;
 	uint32_t id;
-	bool waiting;
+	bool waiting; /* of a closer: CLOSED has not answered it yet */
 };
 
 /* Its receipts. Totals are bytes up and down together. */

@@ -421,7 +421,7 @@ static bool names_session(uint8_t verb)
 bool relay_handle(struct relay *r, const struct control_caller *caller, uint8_t verb, uint32_t id,
 		  const uint8_t *body, size_t len)
 {
-	struct asker a = {.caller = *caller, .id = id, .waiting = true};
+	struct asker a = {.caller = *caller, .id = id};
 	struct relay_session *s;
 
 	if (verb == VERB_OPEN) {
