@@ -122,14 +122,15 @@ static void happen_to(struct relay_session *s)
 static void happen(void)
 {
 	struct relay_session *s = any_session();
+	uint8_t client = (uint8_t)(1 + rand() % 5);
 	struct body_open open;
 
 	switch (rand() % 16) {
 	case 0:
 	case 1:
-		open = open_of((uint8_t)(1 + rand() % 2), (uint8_t)rand());
+		open = open_of(client, (uint8_t)rand());
 		if (world.opens < OPENS_MAX)
-			assert_true(ask(open.nonce[0] % 2 + 1, VERB_OPEN, &open, sizeof(open)));
+			assert_true(ask(client, VERB_OPEN, &open, sizeof(open)));
 		break;
 	case 2:
 		if (rand() % 8 == 0)
