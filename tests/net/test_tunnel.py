@@ -262,6 +262,8 @@ def routes(world):
     suite.check(rules_of() != before, "more rules")
     world.clients["two"].do(f"clean {MARK}")
     left = rules_of()
+    tables = lab.run("two", ["ip", "route", "show", "table", "all"]).stdout + lab.run("two", ["ip", "-6", "route", "show", "table", "all"]).stdout
+    suite.check("proto 213" not in tables, "and no route of ours is left in any table")
     suite.check("proto 213" not in left, "all of ours are gone, copies too")
     suite.check("suppress_prefixlength" in left and "lookup 51820" in left, "and only ours")
     world.clients["two"].do(f"clean {MARK}")
