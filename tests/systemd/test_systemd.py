@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
 from machine import TOP, Failure, Machine, wait_for
 from lab import Suite
@@ -274,9 +275,15 @@ def client(machine):
 
 
 def client_ends(machine, before):
+    machine.run("culvert down --config /etc/culvert-client/client.conf", timeout=40)
+    time.sleep(1.5)  # more than RestartSec
+    suite.equal(Unit(machine, "culvert-client.service").get("ActiveState"), "inactive", "culvert-client.service: culvert down is for good")
+    suite.equal(routes(machine), before, "culvert-client.service: rules, routes and links are as before")
+    machine.run("systemctl start culvert-client")
+    wait_for(lambda: carries(machine), "the tunnel once more", 30, 0.3)
     machine.run("systemctl stop culvert-client", timeout=40)
     suite.equal(Unit(machine, "culvert-client.service").get("Result"), "success", "culvert-client.service: an orderly stop")
-    suite.equal(routes(machine), before, "culvert-client.service: rules, routes and links are as before")
+    suite.equal(routes(machine), before, "culvert-client.service: and after systemctl stop")
 
 
 # ---- all of it ----
