@@ -10,7 +10,7 @@
 
 enum {
 	NAME_MAX_LEN = 96,
-	PURSE_MAX = 64, /* accounts one payment may draw on; more are left for the next */
+	PURSE_MAX = 64, /* accounts looked at together; then come the next */
 	HOUR = 3600,
 };
 
@@ -225,16 +225,19 @@ static int expire_one(struct db *db, struct account *from, enum account_kind kin
 
 int books_expire(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t now_s)
 {
+	struct db_stmt *s;
 	struct purse old;
-	struct db_stmt *s = db_prepare(db, "SELECT id, balance, kind FROM account WHERE payer = ? "
-					   "AND balance > 0 AND expires BETWEEN 1 AND ?");
 	int err;
 
-	db_bind_blob(s, payer, KEY_LEN);
-	db_bind_u64(s, now_s);
-	err = purse_load(&old, s);
-	for (size_t i = 0; !err && i < old.count; i++)
-		err = expire_one(db, &old.account[i], old.kind[i], now_s);
+	do {
+		s = db_prepare(db, "SELECT id, balance, kind FROM account WHERE payer = ? "
+				   "AND balance > 0 AND expires BETWEEN 1 AND ?");
+		db_bind_blob(s, payer, KEY_LEN);
+		db_bind_u64(s, now_s);
+		err = purse_load(&old, s);
+		for (size_t i = 0; !err && i < old.count; i++)
+			err = expire_one(db, &old.account[i], old.kind[i], now_s);
+	} while (!err && old.count == PURSE_MAX);
 	return err;
 }
 
@@ -256,35 +259,45 @@ int books_purse(struct db *db, const uint8_t payer[static KEY_LEN], struct books
 	return got < 0 ? got : 0;
 }
 
-static int pay_from(struct db *db, struct purse *p, uint64_t txn, struct amount due,
-		    struct amount *paid)
+/* What a purse can pay with now. */
+static int purse_find(struct db *db, const uint8_t payer[static KEY_LEN], struct purse *p)
 {
-	struct account node;
-	int err = account_get(db, "node:earned", ACCOUNT_EARNED, NULL, 0, &node);
-	struct amount total = {0}, rest = due;
+	struct db_stmt *s = db_prepare(
+		db, "SELECT id, balance, kind FROM account WHERE payer = ? AND balance > 0 "
+		    "ORDER BY kind, expires = 0, expires, id");
 
-	for (size_t i = 0; !err && i < p->count && rest.micro > 0; i++) {
-		struct amount part = amount_min(rest, p->account[i].balance), less;
+	db_bind_blob(s, payer, KEY_LEN);
+	return purse_load(p, s);
+}
 
-		if (!amount_sub(&rest, rest, part) || !amount_add(&total, total, part) ||
-		    !amount_sub(&less, (struct amount){0}, part))
+/* Draws on these accounts until *rest is 0. */
+static int pay_from(struct db *db, struct purse *p, uint64_t txn, struct amount *rest)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < p->count && rest->micro > 0; i++) {
+		struct amount part = amount_min(*rest, p->account[i].balance), less;
+
+		if (!amount_sub(rest, *rest, part) || !amount_sub(&less, (struct amount){0}, part))
 			return -ERANGE;
 		err = txn_entry(db, txn, &p->account[i], less);
 	}
-	/* One leg for the node, however many accounts it was drawn from. */
-	if (!err)
-		err = txn_entry(db, txn, &node, total);
-	*paid = total;
 	return err;
+}
+
+/* One leg for the node, however many accounts it was drawn from. */
+static int earn(struct db *db, uint64_t txn, struct amount total)
+{
+	struct account node;
+	int err = account_get(db, "node:earned", ACCOUNT_EARNED, NULL, 0, &node);
+
+	return err ? err : txn_entry(db, txn, &node, total);
 }
 
 int books_pay(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amount, const char *key,
 	      uint64_t now_s, uint64_t *paid)
 {
-	struct db_stmt *s = db_prepare(
-		db, "SELECT id, balance, kind FROM account WHERE payer = ? AND balance > 0 "
-		    "ORDER BY kind, expires = 0, expires, id");
-	struct amount due, got = {0};
+	struct amount due, rest, got;
 	struct purse p;
 	uint64_t txn;
 	int err;
@@ -292,13 +305,23 @@ int books_pay(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amoun
 	*paid = 0;
 	if (!amount_of(&due, amount))
 		return -ERANGE;
-	db_bind_blob(s, payer, KEY_LEN);
-	err = purse_load(&p, s);
+	err = purse_find(db, payer, &p);
 	if (err || amount == 0 || p.count == 0)
 		return err;
+	rest = due;
 	err = txn_begin(db, key, now_s, &txn);
 	if (!err)
-		err = pay_from(db, &p, txn, due, &got);
-	*paid = amount_u64(got);
+		err = pay_from(db, &p, txn, &rest);
+	while (!err && rest.micro > 0 && p.count == PURSE_MAX) {
+		err = purse_find(db, payer, &p);
+		if (!err)
+			err = pay_from(db, &p, txn, &rest);
+	}
+	if (!err && !amount_sub(&got, due, rest))
+		err = -ERANGE;
+	if (!err)
+		err = earn(db, txn, got);
+	if (!err)
+		*paid = amount_u64(got);
 	return err;
 }

@@ -299,6 +299,24 @@ static void test_grants(void **state)
 	assert_int_equal(paid, 507);
 }
 
+/* However many accounts a purse has, a payment draws on all, and all run out in time. */
+static void test_many_grants(void **state)
+{
+	uint64_t month = start_of_test + 86400, paid;
+
+	(void)state;
+	store->config.free_allowance = 0;
+	for (uint8_t n = 1; n <= 200; n++)
+		assert_int_equal(do_grant(alice.id, 10, month, n), 0);
+	assert_int_equal(payer_now(alice.id).credit, 2000);
+	begin();
+	assert_int_equal(finish(books_pay(store->db, alice.id, 665, "pay:x", 0, &paid)), 0);
+	assert_int_equal(paid, 665);
+	assert_int_equal(payer_now(alice.id).credit, 1335);
+	store->now_s = month;
+	assert_int_equal(payer_now(alice.id).credit, 0);
+}
+
 static void test_pages(void **state)
 {
 	struct query q = {.kind = QUERY_SESSIONS};
@@ -377,6 +395,7 @@ int main(void)
 		TEST(test_free_node),
 		TEST(test_allowance_by_month),
 		TEST(test_grants),
+		TEST(test_many_grants),
 		TEST(test_pages),
 		TEST(test_order_does_not_matter),
 	};
