@@ -535,6 +535,10 @@ int db_keep(struct db *db)
 
 void db_undo(struct db *db)
 {
-	if (!sqlite3_get_autocommit(db->handle))
-		sqlite3_exec(db->handle, "ROLLBACK TO request; RELEASE request", NULL, NULL, NULL);
+	static const char undo[] = "ROLLBACK TO request; RELEASE request";
+
+	/* Half a request must never be committed: what cannot be taken back alone goes with all. */
+	if (!sqlite3_get_autocommit(db->handle) &&
+	    sqlite3_exec(db->handle, undo, NULL, NULL, NULL) != SQLITE_OK)
+		db_rollback(db);
 }

@@ -329,6 +329,24 @@ static void test_full(void **state)
 	db_close(db);
 }
 
+/* What cannot be taken back alone is not committed with the rest. */
+static void test_undo_that_fails(void **state)
+{
+	struct db *db;
+	int64_t rows;
+
+	(void)state;
+	assert_int_equal(schema_open(&db, path, 0, &v3), 0);
+	assert_int_equal(db_begin(db), 0);
+	assert_int_equal(db_exec(db, "INSERT INTO b VALUES(8)"), 0);
+	db_undo(db); /* of no mark */
+	assert_int_equal(db_mark(db), -ENOSPC);
+	assert_int_equal(db_commit(db), -ENOSPC);
+	assert_int_equal(db_get_i64(db, "SELECT count(*) FROM b", &rows), 0);
+	assert_int_equal(rows, 1);
+	db_close(db);
+}
+
 static void test_damage_refused(void **state)
 {
 	struct db *db;
@@ -365,6 +383,7 @@ int main(void)
 		TEST(test_writer_lets_go),
 		TEST(test_writer_stays),
 		TEST(test_full),
+		TEST(test_undo_that_fails),
 		TEST(test_damage_refused),
 	};
 
