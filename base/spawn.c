@@ -41,7 +41,8 @@ child_exec(const char *const argv[], const char *const env[], int in, int out, i
 		dup2(out, STDOUT_FILENO);
 		dup2(out, STDERR_FILENO);
 	}
-	execvpe(argv[0], (char *const *)argv, (char *const *)envp);
+	environ = (char **)envp; /* execvp looks along its PATH, execvpe along the caller's */
+	execvp(argv[0], (char *const *)argv);
 	err = errno;
 	if (write(status_fd, &err, sizeof(err)) < 0)
 		_exit(126);

@@ -6,9 +6,10 @@
 #include "base/base.h"
 
 /*
- * Runs argv (NULL-terminated, looked up on PATH), feeds it input (may be NULL), and waits. What it
- * wrote to stdout and stderr is kept, cut to out_size - 1 and NUL-terminated. Returns its exit
- * status 0..255, or -errno (-EINTR if a signal ended it). Environment: PATH and LC_ALL=C only.
+ * Runs argv (NULL-terminated, looked up in the usual directories only), feeds it input (may be
+ * NULL), and waits. What it wrote to stdout and stderr is kept, cut to out_size - 1 and
+ * NUL-terminated. Returns its exit status 0..255, or -errno (-EINTR if a signal ended it).
+ * Environment: PATH and LC_ALL=C only.
  */
 MUST_CHECK int spawn_run(const char *const argv[], const char *input, char *out, size_t out_size);
 

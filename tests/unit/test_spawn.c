@@ -114,6 +114,19 @@ static void environment_is_bare(void **state)
 	assert_string_equal(out, "C\n");
 }
 
+/* Nor are programs looked for where the caller's PATH says. */
+static void programs_are_found_in_usual_places(void **state)
+{
+	static const char *const argv[] = {"true", NULL};
+	char *path = strdup(getenv("PATH"));
+
+	(void)state;
+	setenv("PATH", "/nonexistent", 1);
+	assert_int_equal(spawn_run(argv, NULL, out, sizeof(out)), 0);
+	setenv("PATH", path, 1);
+	free(path);
+}
+
 static void no_descriptor_leaks(void **state)
 {
 	(void)state;
@@ -188,6 +201,7 @@ int main(void)
 		cmocka_unit_test(input_nobody_reads),
 		cmocka_unit_test(no_input_is_an_end),
 		cmocka_unit_test(environment_is_bare),
+		cmocka_unit_test(programs_are_found_in_usual_places),
 		cmocka_unit_test(no_descriptor_leaks),
 		cmocka_unit_test(start_and_reap),
 		cmocka_unit_test(dies_with_its_parent),
