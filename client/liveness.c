@@ -26,11 +26,6 @@ static bool unanswered(const struct liveness *l)
 	return l->tx - l->tx_at_heard > UNANSWERED;
 }
 
-bool liveness_silent(const struct liveness *l, uint64_t now_ms)
-{
-	return unanswered(l) && now_ms - l->heard_ms >= LIVENESS_PROBE_MS;
-}
-
 enum liveness_action liveness_step(struct liveness *l, uint64_t now_ms, uint64_t tx, uint64_t rx)
 {
 	l->tx = tx;

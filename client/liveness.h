@@ -38,7 +38,5 @@ enum liveness_action {
 void liveness_start(struct liveness *l, uint64_t now_ms, uint64_t tx, uint64_t rx);
 /* Call about twice a second. */
 enum liveness_action liveness_step(struct liveness *l, uint64_t now_ms, uint64_t tx, uint64_t rx);
-/* True while bytes go out and none come back for at least a probe's time. */
-bool liveness_silent(const struct liveness *l, uint64_t now_ms);
 
 #endif

@@ -106,10 +106,8 @@ typedef void (*config_warning)(void *arg, const char *text);
 void config_warn_node(const struct config_node *c, const char *path, uint64_t now_s,
 		      config_warning warn, void *arg);
 
-/* A commented file of every option with its default, for `culvert init`. */
-void config_write_template(bool client, int fd);
-
-/* The same with some values filled in; a key may come more than once. 0 or -errno of the write. */
+/* A commented file of every option, for `culvert init`: its default, or the values given, of which
+ * a key may have more than one. 0 or -errno of the write. */
 struct config_value {
 	const char *section, *key, *value;
 };

@@ -68,13 +68,3 @@ int config_write(bool client, int fd, const struct config_value *given, size_t c
 	free(text);
 	return err;
 }
-
-void config_write_template(bool client, int fd)
-{
-	int err = config_write(client, fd, NULL, 0);
-
-	if (err) {
-		errno = -err;
-		log_warn("cannot write the template");
-	}
-}
