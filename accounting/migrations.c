@@ -82,6 +82,11 @@ static const char *const wallet_steps[] = {
 		    " key BLOB NOT NULL UNIQUE CHECK(length(key) = 32),"
 		    " spent INTEGER NOT NULL DEFAULT 0 CHECK(spent >= 0),"
 		    " bytes INTEGER NOT NULL DEFAULT 0 CHECK(bytes >= 0)) STRICT;",
+	/* what the client's own device had counted, when last written down */
+	"ALTER TABLE session ADD COLUMN counted_up INTEGER NOT NULL DEFAULT 0 "
+	"CHECK(counted_up >= 0);"
+	"ALTER TABLE session ADD COLUMN counted_down INTEGER NOT NULL DEFAULT 0 "
+	"CHECK(counted_down >= 0);",
 };
 
 const struct schema schema_ledger = {

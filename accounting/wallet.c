@@ -155,6 +155,45 @@ int wallet_session(struct wallet *w, const uint8_t session[static SESSION_ID_LEN
 	return wallet_finish(w, err);
 }
 
+/* ---- counts ---- */
+
+static int count_raise(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		       const struct wallet_count *count)
+{
+	struct db_stmt *q = db_prepare(w->db, "UPDATE session SET counted_up = max(counted_up, ?), "
+					      "counted_down = max(counted_down, ?) WHERE key = ?");
+
+	db_bind_u64(q, count->up);
+	db_bind_u64(q, count->down);
+	db_bind_blob(q, session, SESSION_ID_LEN);
+	return db_run(q);
+}
+
+int wallet_counted(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		   const struct wallet_count *count)
+{
+	int err = db_begin(w->db);
+
+	return err ? err : wallet_finish(w, count_raise(w, session, count));
+}
+
+int wallet_count_of(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		    struct wallet_count *out)
+{
+	struct db_stmt *q =
+		db_prepare(w->db, "SELECT counted_up, counted_down FROM session WHERE key = ?");
+	int got;
+
+	db_bind_blob(q, session, SESSION_ID_LEN);
+	got = db_step(q);
+	if (got != 1)
+		return got < 0 ? got : -ENOENT;
+	out->up = db_col_u64(q);
+	out->down = db_col_u64(q);
+	db_done(q);
+	return 0;
+}
+
 /* ---- judging ---- */
 
 /* The bytes a provider may claim beyond count because they were lost after its meter. */
@@ -263,7 +302,8 @@ static int cosign_new(struct wallet *w, const struct wallet_row *row, const stru
 	return err ? err : provider_raise(w, row, &r->offer.body);
 }
 
-int wallet_cosign(struct wallet *w, const struct receipt_offer *offer, const struct identity *payer,
+int wallet_cosign(struct wallet *w, const struct receipt_offer *offer,
+		  const struct wallet_count *count, const struct identity *payer,
 		  uint8_t signature[static SIGNATURE_LEN])
 {
 	struct wallet_row row;
@@ -280,6 +320,8 @@ int wallet_cosign(struct wallet *w, const struct receipt_offer *offer, const str
 	} else if (!err) {
 		receipt_cosign(&r, offer, payer);
 		err = cosign_new(w, &row, &r);
+		if (!err)
+			err = count_raise(w, offer->body.session, count);
 	}
 	err = wallet_finish(w, err == -ENOENT ? -EBADMSG : err);
 	/* The signature leaves this function only once it is on the disk. */

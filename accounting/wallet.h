@@ -25,6 +25,13 @@ struct wallet_count {
 	uint64_t up, down;
 };
 
+/* Writes down what was counted so far, so that it outlives the process; never lowered. */
+MUST_CHECK int wallet_counted(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+			      const struct wallet_count *count);
+/* What was last written down; -ENOENT: no session of ours. */
+MUST_CHECK int wallet_count_of(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+			       struct wallet_count *out);
+
 /*
  * Judges an offer: parties, terms, chain, amount, provider's signature, and bytes against count
  * with the terms' loss allowance. Says yes or no; stores nothing. -EAGAIN: only the down bytes are
@@ -33,10 +40,11 @@ struct wallet_count {
 MUST_CHECK int wallet_judge(struct wallet *w, const struct receipt_offer *offer,
 			    const struct wallet_count *count);
 
-/* Signs, stores durably, then returns the signature to send. The same offer again gives the same
- * signature. */
+/* Signs, stores durably together with the count it was judged by, then returns the signature to
+ * send. The same offer again gives the same signature. */
 MUST_CHECK int wallet_cosign(struct wallet *w, const struct receipt_offer *offer,
-			     const struct identity *payer, uint8_t signature[static SIGNATURE_LEN]);
+			     const struct wallet_count *count, const struct identity *payer,
+			     uint8_t signature[static SIGNATURE_LEN]);
 
 /* Keeps a refused offer as evidence; the session signs nothing more. */
 MUST_CHECK int wallet_dispute(struct wallet *w, const struct receipt_offer *offer,

@@ -15,12 +15,34 @@ static struct wallet_count judge_counted(const struct judge *j, const struct jud
 	return (struct wallet_count){.up = now.up - s->base.up, .down = now.down - s->base.down};
 }
 
+static bool same_count(const struct wallet_count *a, const struct wallet_count *b)
+{
+	return a->up == b->up && a->down == b->down;
+}
+
+void judge_note(struct judge *j)
+{
+	struct judge_session *s = &j->now;
+	struct wallet_count count;
+
+	if (!s->live)
+		return;
+	count = judge_counted(j, s);
+	if (same_count(&count, &s->noted))
+		return;
+	if (wallet_counted(j->wallet, s->id, &count) < 0)
+		log_debug("wallet: the counts of a session were not written down");
+	else
+		s->noted = count;
+}
+
 void judge_end(struct judge *j)
 {
 	struct judge_session *s = &j->now;
 
 	if (!s->live)
 		return;
+	judge_note(j);
 	s->final = judge_counted(j, s);
 	s->live = false;
 	if (wallet_ended(j->wallet, s->id) < 0)
@@ -51,20 +73,26 @@ struct judge_session *judge_find(struct judge *j, const uint8_t session[static S
 	return NULL;
 }
 
-static enum judgement judge_sign(struct judge *j, struct judge_session *s,
-				 const struct receipt_offer *offer,
-				 uint8_t signature[static SIGNATURE_LEN])
+static bool judge_sign(struct judge *j, const struct receipt_offer *offer,
+		       const struct wallet_count *count, uint8_t signature[static SIGNATURE_LEN])
 {
-	int err = wallet_cosign(j->wallet, offer, j->payer, signature);
+	int err = wallet_cosign(j->wallet, offer, count, j->payer, signature);
 
 	if (err < 0) {
 		errno = -err;
 		log_warn("wallet: a receipt was not signed because it could not be stored");
-		return JUDGE_IGNORE;
 	}
-	s->seq = le64_get(offer->body.seq);
-	s->signed_ = s->claimed;
-	return JUDGE_SIGN;
+	return err == 0;
+}
+
+bool judge_old(struct judge *j, const struct receipt_offer *offer,
+	       uint8_t signature[static SIGNATURE_LEN])
+{
+	struct wallet_count count;
+
+	return wallet_count_of(j->wallet, offer->body.session, &count) == 0 &&
+	       wallet_judge(j->wallet, offer, &count) == 0 &&
+	       judge_sign(j, offer, &count, signature);
 }
 
 enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
@@ -85,8 +113,14 @@ enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
 	if (err == 0 || err == -EAGAIN)
 		s->claimed = (struct wallet_count){.up = le64_get(offer->body.bytes_up),
 						   .down = le64_get(offer->body.bytes_down)};
-	if (err == 0)
-		return judge_sign(j, s, offer, signature);
+	if (err == 0) {
+		if (!judge_sign(j, offer, &count, signature))
+			return JUDGE_IGNORE;
+		s->seq = le64_get(offer->body.seq);
+		s->signed_ = s->claimed;
+		s->noted = count;
+		return JUDGE_SIGN;
+	}
 	if (err == -EAGAIN)
 		return JUDGE_WAIT;
 	return err == -EBADMSG ? JUDGE_REFUSE : JUDGE_IGNORE;

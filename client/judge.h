@@ -15,6 +15,7 @@ struct judge_session {
 	bool live;                   /* its count still grows */
 	struct wallet_count base;    /* the device's counters when it began */
 	struct wallet_count final;   /* what it counted, once it ended */
+	struct wallet_count noted;   /* what of that the wallet has */
 	struct wallet_count claimed; /* the newest receipt's totals, signed or not */
 	struct wallet_count signed_; /* the newest signed receipt's totals */
 	uint64_t seq;                /* the newest signed receipt's */
@@ -44,12 +45,23 @@ void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN],
 /* The live session ends: its count is final. Without one nothing happens. */
 void judge_end(struct judge *j);
 
+/* Writes down what the live session counted, if that is news: after a crash its receipts are judged
+ * by it. */
+void judge_note(struct judge *j);
+
 /* The session, live or one of the last ended ones; NULL if unknown. */
 struct judge_session *judge_find(struct judge *j, const uint8_t session[static SESSION_ID_LEN]);
 
 /* On JUDGE_SIGN signature is what to send. */
 enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
 			   uint8_t signature[static SIGNATURE_LEN]);
+/*
+ * A receipt of a session that judge_find does not know, from before this process. True: fair by
+ * what the wallet has of its count, and signature is what to send. Otherwise nothing is said: the
+ * last bytes before a crash were counted by nobody, which is no reason to dispute.
+ */
+MUST_CHECK bool judge_old(struct judge *j, const struct receipt_offer *offer,
+			  uint8_t signature[static SIGNATURE_LEN]);
 /* Keeps the offer as evidence; count is set to what we counted. */
 void judge_dispute(struct judge *j, const struct receipt_offer *offer, struct wallet_count *count);
 

@@ -42,6 +42,7 @@ struct provider {
 	bool probing;
 	unsigned misses;
 
+	struct event *note_timer;
 	struct event *judge_timer; /* runs while an offer waits for packets in flight */
 	struct receipt_offer waiting;
 	uint64_t waiting_until_ms;
@@ -81,6 +82,7 @@ static void session_began(struct provider *p, const uint8_t session[static SESSI
 	p->refused_credit = false;
 	p->misses = 0;
 	timer_set(p->probe_timer, PROVIDER_KEEPALIVE_MS);
+	timer_set(p->note_timer, PROVIDER_NOTE_MS);
 	log_debug("%s: session open, window %llu", role_name(p), (unsigned long long)p->window);
 	provider_tell(p, PROVIDER_OPENED);
 }
@@ -423,6 +425,18 @@ static void send_cosign(struct provider *p, const struct receipt_offer *offer,
 		control_client_post(p->control, VERB_COSIGN, &body, sizeof(body));
 }
 
+static void note_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct provider *p = arg;
+
+	(void)fd;
+	(void)what;
+	if (!p->judge.now.live)
+		return;
+	judge_note(&p->judge);
+	timer_set(p->note_timer, PROVIDER_NOTE_MS);
+}
+
 static void refuse(struct provider *p, const struct receipt_offer *offer)
 {
 	struct body_dispute body = {.seq = offer->body.seq};
@@ -478,11 +492,17 @@ static void judge_due(evutil_socket_t fd, short what, void *arg)
 
 static void receipt_came(struct provider *p, const uint8_t *body, size_t len)
 {
+	uint8_t signature[SIGNATURE_LEN];
 	struct receipt_offer offer;
 
 	if (len != sizeof(offer) || p->state == PROVIDER_DISPUTED || p->state == PROVIDER_CLOSED)
 		return;
 	memcpy(&offer, body, sizeof(offer));
+	if (!judge_find(&p->judge, offer.body.session)) {
+		if (judge_old(&p->judge, &offer, signature))
+			send_cosign(p, &offer, signature);
+		return;
+	}
 	/* Repeated while it waits for packets in flight: its time is already running. */
 	if (timer_running(p->judge_timer) && memcmp(&offer, &p->waiting, sizeof(offer)) == 0)
 		return;
@@ -667,6 +687,7 @@ struct provider *provider_create(struct event_base *base, const struct provider_
 		.wallet = config->wallet, .payer = config->payer, .count = ops->count, .arg = arg};
 	p->open_timer = timer_new(base, open_due, p);
 	p->probe_timer = timer_new(base, probe_due, p);
+	p->note_timer = timer_new(base, note_due, p);
 	p->judge_timer = timer_new(base, judge_due, p);
 	p->close_timer = timer_new(base, close_due, p);
 	p->event_timer = timer_new(base, event_due, p);
@@ -683,6 +704,7 @@ void provider_destroy(struct provider *p)
 	control_client_destroy(p->control);
 	event_free(p->open_timer);
 	event_free(p->probe_timer);
+	event_free(p->note_timer);
 	event_free(p->judge_timer);
 	event_free(p->close_timer);
 	event_free(p->event_timer);

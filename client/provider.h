@@ -16,6 +16,7 @@
 #define PROVIDER_LOSS_PPM     200000 /* terms that let a payer bear more loss are no terms */
 #define PROVIDER_LOSS_BYTES   (64ull << 20)
 #define PROVIDER_CLOSE_MS     2000 /* for the final receipt */
+#define PROVIDER_NOTE_MS      2000 /* between counts written down */
 
 struct provider;
 

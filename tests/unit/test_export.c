@@ -25,6 +25,7 @@ static void fill_session(struct wallet *w, uint8_t number, const struct terms *t
 			 const struct identity *provider, const struct identity *payer)
 {
 	struct receipt_session s = {.role = ROLE_RELAY, .network = 1, .price = 1000};
+	const struct wallet_count none = {0};
 	struct receipt_offer offer, previous;
 	uint8_t signature[SIGNATURE_LEN];
 
@@ -35,7 +36,7 @@ static void fill_session(struct wallet *w, uint8_t number, const struct terms *t
 	for (uint64_t i = 0; i < RECEIPTS; i++) {
 		assert_true(receipt_make(&offer, &s, i ? &previous : NULL, (i + 1) << 20, i << 21,
 					 490000, provider));
-		assert_int_equal(wallet_cosign(w, &offer, payer, signature), 0);
+		assert_int_equal(wallet_cosign(w, &offer, &none, payer, signature), 0);
 		previous = offer;
 	}
 }

@@ -18,10 +18,12 @@
 #undef PROVIDER_PATIENCE_MS
 #undef PROVIDER_CLOSE_MS
 #undef PROVIDER_KEEPALIVE_MS
+#undef PROVIDER_NOTE_MS
 #define PROVIDER_JUDGE_MS     10
 #define PROVIDER_PATIENCE_MS  100
 #define PROVIDER_CLOSE_MS     150
 #define PROVIDER_KEEPALIVE_MS 50
+#define PROVIDER_NOTE_MS      30
 #include "client/provider.c"
 
 #define NETWORK    7
@@ -242,7 +244,7 @@ static const struct terms *agreed(void)
 	return t.role == ROLE_EXIT ? &t.descriptor.body.exit_terms : &t.descriptor.body.relay_terms;
 }
 
-static void create(uint64_t terms_expire)
+static void start(void)
 {
 	struct provider_config config = {.role = t.role,
 					 .payer = &t.payer,
@@ -250,10 +252,34 @@ static void create(uint64_t terms_expire)
 					 .max_price = PRICE,
 					 .wallet = t.wallet};
 
-	make_descriptor(PRICE, terms_expire);
 	config.descriptor = t.descriptor;
 	memset(config.control.pub, 3, KEY_LEN);
 	t.p = provider_create(t.base, &config, &ops, NULL);
+}
+
+static void create(uint64_t terms_expire)
+{
+	make_descriptor(PRICE, terms_expire);
+	start();
+}
+
+static bool open_wallet(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/wallet.db", t.dir);
+	return wallet_open(&t.wallet, path, false) == 0;
+}
+
+/* The agent is killed and started again: its device counts from 0. */
+static void crash(void)
+{
+	provider_destroy(t.p);
+	wallet_close(t.wallet);
+	assert_true(open_wallet());
+	t.device = (struct wallet_count){0};
+	t.asked_count = 0;
+	start();
 }
 
 static void open_session(void)
@@ -333,7 +359,6 @@ static void expect_untouched(void)
 static int setup(void **state)
 {
 	static const uint8_t seeds[3][KEY_LEN] = {{1}, {2}, {3}};
-	char path[128];
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
@@ -344,8 +369,7 @@ static int setup(void **state)
 	snprintf(t.dir, sizeof(t.dir), "/tmp/cli-provider-XXXXXX");
 	if (!mkdtemp(t.dir))
 		return -1;
-	snprintf(path, sizeof(path), "%s/wallet.db", t.dir);
-	if (wallet_open(&t.wallet, path, false) < 0)
+	if (!open_wallet())
 		return -1;
 	t.base = event_base_new();
 	create(clock_wall() + 1000);
@@ -696,6 +720,104 @@ static void the_last_receipt_of_a_lost_session_is_signed(void **state)
 	assert_int_equal(now(), PROVIDER_DISPUTED);
 }
 
+/* ---- after a crash --------------------------------------------------------------------------- */
+
+static void what_was_counted_before_a_crash_is_signed(void **state)
+{
+	uint8_t lost[SESSION_ID_LEN];
+	struct receipt_offer offer;
+
+	(void)state;
+	t.device = (struct wallet_count){7000, 7000}; /* of earlier sessions */
+	open_session();
+	memcpy(lost, t.session, SESSION_ID_LEN);
+	t.device = (struct wallet_count){7500, 7900};
+	run_for(45);
+	crash();
+	provider_open(t.p);
+	run_for(1);
+	offer = offer_of(500, 900 + LOSS_BYTES);
+	hear_offer(&offer); /* before it opens another */
+	expect_signed(&offer);
+	run_for(5);
+	grant();
+	assert_int_equal(now(), PROVIDER_OPEN);
+	/* The next one of the old session claims more: nobody knows, nobody quarrels. */
+	t.device = (struct wallet_count){5000, 5000}; /* not its */
+	memcpy(t.session, lost, SESSION_ID_LEN);
+	t.head = offer;
+	t.has_head = true;
+	offer = offer_of(500, 900 + LOSS_BYTES + 1);
+	hear_offer(&offer);
+	run_for(150);
+	expect_untouched();
+	offer = offer_of(501, 900 + LOSS_BYTES);
+	hear_offer(&offer);
+	run_for(150);
+	expect_untouched();
+}
+
+/* A receipt that was judged is a moment at which the count was known. */
+static void a_signed_receipt_notes_the_count(void **state)
+{
+	struct receipt_offer offer;
+
+	(void)state;
+	open_session();
+	t.device = (struct wallet_count){500, 900};
+	offer = offer_of(100, 100);
+	hear_offer(&offer);
+	expect_signed(&offer);
+	crash();
+	hear_offer(&offer); /* its COSIGN was lost */
+	expect_signed(&offer);
+	offer = offer_of(500, 900 + LOSS_BYTES);
+	hear_offer(&offer);
+	expect_signed(&offer);
+}
+
+/* A receipt of old does not cut short the wait for one of now. */
+static void an_old_receipt_leaves_the_waiting_one(void **state)
+{
+	struct receipt_offer old, offer;
+
+	(void)state;
+	open_session();
+	old = offer_of(9, 9);
+	crash();
+	t.events[PROVIDER_OPENED] = 0;
+	open_session();
+	offer = offer_of(501, 500);
+	hear_offer(&offer);
+	hear_offer(&old);
+	t.device = (struct wallet_count){501, 500};
+	run_for(30);
+	expect_signed(&offer);
+	assert_int_equal(now(), PROVIDER_OPEN);
+}
+
+static void counts_are_written_only_when_they_change(void **state)
+{
+	struct wallet_count count;
+
+	(void)state;
+	open_session();
+	t.device = (struct wallet_count){1, 2};
+	run_for(45);
+	assert_int_equal(wallet_count_of(t.wallet, t.session, &count), 0);
+	assert_int_equal(count.up, 1);
+	assert_int_equal(count.down, 2);
+	wallet_close(t.wallet); /* a write now would be one too many */
+	t.p->judge.wallet = NULL;
+	run_for(100);
+	assert_true(open_wallet());
+	t.p->judge.wallet = t.wallet;
+	t.device.up = 3;
+	run_for(45);
+	assert_int_equal(wallet_count_of(t.wallet, t.session, &count), 0);
+	assert_int_equal(count.up, 3);
+}
+
 /* ---- staying and leaving --------------------------------------------------------------------- */
 
 static void silence_starts_the_channel_over(void **state)
@@ -788,6 +910,10 @@ int main(void)
 		TEST(another_sequel_to_the_same_seq_is_disputed),
 		TEST(other_sessions_are_none_of_ours),
 		TEST(the_last_receipt_of_a_lost_session_is_signed),
+		TEST(what_was_counted_before_a_crash_is_signed),
+		TEST(a_signed_receipt_notes_the_count),
+		TEST(an_old_receipt_leaves_the_waiting_one),
+		TEST(counts_are_written_only_when_they_change),
 		TEST(silence_starts_the_channel_over),
 		TEST(closing_signs_the_final_receipt),
 		TEST(closing_waits_for_nobody),

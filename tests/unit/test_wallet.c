@@ -18,7 +18,7 @@ static struct wallet *wallet;
 static struct query_rows rows;
 
 static const uint8_t session[SESSION_ID_LEN] = {1};
-static const struct wallet_count plenty = {UINT64_MAX, UINT64_MAX};
+static const struct wallet_count plenty = {INT64_MAX, INT64_MAX}, none;
 
 static struct terms terms_at(uint64_t price, const struct identity *by)
 {
@@ -82,7 +82,7 @@ static int judge(const struct receipt_offer *offer, uint64_t up, uint64_t down)
 static int cosign(const struct receipt_offer *offer)
 {
 	uint8_t signature[SIGNATURE_LEN];
-	int err = wallet_cosign(wallet, offer, &payer, signature);
+	int err = wallet_cosign(wallet, offer, &none, &payer, signature);
 
 	if (!err)
 		assert_true(identity_verify(signature, offer, sizeof(*offer), payer.id));
@@ -114,7 +114,7 @@ static void test_refuses(void **state)
 		bad = good;
 		((uint8_t *)&bad)[i] ^= 1;
 		assert_int_equal(wallet_judge(wallet, &bad, &plenty), -EBADMSG);
-		assert_int_equal(wallet_cosign(wallet, &bad, &payer, signature), -EBADMSG);
+		assert_int_equal(wallet_cosign(wallet, &bad, &plenty, &payer, signature), -EBADMSG);
 	}
 	/* Well signed, and still not what was agreed. */
 	bad = good;
@@ -131,7 +131,7 @@ static void test_refuses(void **state)
 	assert_int_equal(wallet_judge(wallet, &bad, &plenty), -EBADMSG);
 	bad = offer_of(&good, 2000, 2000); /* the second before the first */
 	assert_int_equal(wallet_judge(wallet, &bad, &plenty), -EBADMSG);
-	assert_int_equal(wallet_cosign(wallet, &good, &other, signature), -EBADMSG);
+	assert_int_equal(wallet_cosign(wallet, &good, &none, &other, signature), -EBADMSG);
 	assert_int_equal(wallet_judge(wallet, &good, &plenty), 0);
 }
 
@@ -143,8 +143,8 @@ static void test_chain(void **state)
 	struct query q = {.kind = QUERY_RECEIPTS};
 
 	(void)state;
-	assert_int_equal(wallet_cosign(wallet, &one, &payer, first), 0);
-	assert_int_equal(wallet_cosign(wallet, &one, &payer, again), 0);
+	assert_int_equal(wallet_cosign(wallet, &one, &none, &payer, first), 0);
+	assert_int_equal(wallet_cosign(wallet, &one, &none, &payer, again), 0);
 	assert_memory_equal(first, again, sizeof(first));
 	assert_int_equal(judge(&one, 0, 0), 0); /* signed already: it says nothing new */
 	/* The same number with another body is never signed. */
@@ -175,6 +175,40 @@ static void test_survives_reopening(void **state)
 	assert_int_equal(wallet_open(&wallet, path, false), 0);
 	assert_int_equal(cosign(&one), 0);
 	assert_int_equal(cosign(&other_one), -EBADMSG);
+}
+
+static void expect_count(uint64_t up, uint64_t down)
+{
+	struct wallet_count count;
+
+	assert_int_equal(wallet_count_of(wallet, session, &count), 0);
+	assert_int_equal(count.up, up);
+	assert_int_equal(count.down, down);
+}
+
+/* What was counted outlives the process, and comes with a signature at no cost of its own. */
+static void test_counts_are_kept(void **state)
+{
+	struct receipt_offer one = offer_of(NULL, 1000, 1000), bad = offer_of(NULL, 1001, 1000);
+	struct wallet_count count;
+	uint8_t signature[SIGNATURE_LEN];
+
+	(void)state;
+	expect_count(0, 0);
+	assert_int_equal(wallet_counted(wallet, session, &(struct wallet_count){10, 20}), 0);
+	assert_int_equal(wallet_counted(wallet, session, &(struct wallet_count){5, 30}), 0);
+	expect_count(10, 30); /* never lowered */
+	assert_int_equal(
+		wallet_cosign(wallet, &one, &(struct wallet_count){1500, 1600}, &payer, signature),
+		0);
+	assert_int_equal(
+		wallet_cosign(wallet, &bad, &(struct wallet_count){9000, 9000}, &payer, signature),
+		-EBADMSG);
+	wallet_close(wallet);
+	assert_int_equal(wallet_open(&wallet, path, false), 0);
+	expect_count(1500, 1600);
+	assert_int_equal(wallet_count_of(wallet, (const uint8_t[SESSION_ID_LEN]){5}, &count),
+			 -ENOENT);
 }
 
 static void test_dispute(void **state)
@@ -232,13 +266,10 @@ static void test_reader_beside_writer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_counts),
-		TEST(test_refuses),
-		TEST(test_chain),
-		TEST(test_survives_reopening),
-		TEST(test_dispute),
-		TEST(test_ended),
-		TEST(test_reader_beside_writer),
+		TEST(test_counts),          TEST(test_refuses),
+		TEST(test_chain),           TEST(test_survives_reopening),
+		TEST(test_counts_are_kept), TEST(test_dispute),
+		TEST(test_ended),           TEST(test_reader_beside_writer),
 	};
 
 	log_init("test", LOG_LEVEL_WARN);
