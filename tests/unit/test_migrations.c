@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -228,6 +229,7 @@ static pid_t hold_for(unsigned ms)
 	if (pid == 0) {
 		struct db *db;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails does not come to kill it */
 		if (schema_open(&db, path, 0, &v1) != 0 || write(ready[1], "x", 1) != 1)
 			_exit(1);
 		if (ms == 0)
