@@ -332,10 +332,22 @@ void rig_client_open(struct rig_client *c)
 		c->state = RIG_FAILED;
 }
 
+static void closed(void *arg, uint8_t verb, const uint8_t *body, size_t len)
+{
+	struct rig_client *c = arg;
+
+	(void)body;
+	(void)len;
+	if (verb == VERB_CLOSED)
+		c->closed++;
+}
+
 void rig_client_close(struct rig_client *c)
 {
 	struct body_close close_body = {.reason = le32_of(CLOSE_ASKED)};
 
 	memcpy(close_body.session, c->session, SESSION_ID_LEN);
-	control_client_post(c->control, VERB_CLOSE, &close_body, sizeof(close_body));
+	if (!control_client_request(c->control, VERB_CLOSE, &close_body, sizeof(close_body),
+				    OPEN_TIMEOUT_MS, closed, c))
+		log_debug("close: too much under way");
 }
