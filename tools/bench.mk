@@ -1,6 +1,6 @@
 # Benchmarks: tests/bench. BENCH_SECONDS is how long the comparison may take.
 BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
-BENCH_SECONDS ?= 240
+BENCH_SECONDS ?= 200
 
 $(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(LIBS_A) $$(call objs,tests/lib)
 	@echo "  LD    $@"

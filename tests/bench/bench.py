@@ -6,6 +6,7 @@
 core is what is measured: nothing (wire: the sink sits there), a router, nftables DNAT, nginx's stream proxy, culvertd.
 docs/performance.md says what each figure means. The table also goes to build/bench/.
 """
+import gzip
 import os
 import pathlib
 import platform
@@ -21,8 +22,8 @@ from nodes import BUILD, Node  # noqa: E402
 from rig import Rig  # noqa: E402
 from swarm import socket_drops  # noqa: E402
 
-SECONDS = float(os.environ.get("BENCH_SECONDS", "240"))
-ROUNDS = 3
+SECONDS = float(os.environ.get("BENCH_SECONDS", "200"))
+ROUNDS, TRIES = 3, 3
 SIZES, FLOWS = (148, 1452), (1, 64)
 LATENCY_PPS = 20000
 LOSS = 0.001
@@ -68,6 +69,21 @@ def busy_ns():
     return (sum(map(int, words)) - int(words[3]) - int(words[4])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
+def rate_of(trial):
+    return trial["rate"]
+
+
+def counts_softirq_apart():
+    """With that, what the kernel forwards in a sender's time is not in the sender's CPU time."""
+    for path, opener in ((f"/boot/config-{platform.release()}", open), ("/proc/config.gz", gzip.open)):
+        try:
+            with opener(path, "rt") as config:
+                return "CONFIG_IRQ_TIME_ACCOUNTING=y" in config.read()
+        except OSError:
+            pass
+    return False
+
+
 class Way:
     """One way for datagrams from client to exit."""
     name, sink_ns, sink = "", "exit", OUT
@@ -101,27 +117,29 @@ class Way:
         t["others"] = max(busy - own - soft - t["cpu_ns"], 0) / t["ns"]
         return t
 
+    def passes(self, flows, size, pps, ms):
+        """The best trial of up to TRIES without loss, or None: a neighbour's burst of work is no limit of the relay's."""
+        for _ in range(TRIES):
+            t = self.trial(flows, size, pps, ms)
+            if t["loss"] <= LOSS:
+                return t
+        return None
+
     def best(self, flows, size, ms):
-        """The highest rate at which at most one datagram in a thousand is lost: stepped up until it is more, twice."""
-        flat = self.trial(flows, size, 0, ms)
-        if flat["loss"] <= LOSS:
-            return flat
-        found, rate = None, flat["rate"] * 0.6
-        while True:
-            t = self.trial(flows, size, rate, ms)
-            if t["loss"] > LOSS:
-                t = self.trial(flows, size, rate, ms)
-            if t["loss"] > LOSS:
-                if found:
-                    return found
-                rate /= 2
-                if rate < 1000:
-                    return t
-                continue
-            if found and t["rate"] < found["rate"] * 1.03:
-                return max(t, found, key=lambda x: x["rate"])
-            found = t
-            rate = max(rate, t["rate"]) * STEP
+        """The highest rate at which at most one datagram in a thousand is lost: flat out if that goes, else stepped up."""
+        flat = [self.trial(flows, size, 0, ms) for _ in range(TRIES)]
+        whole = [t for t in flat if t["loss"] <= LOSS]
+        if len(whole) == TRIES:
+            return max(whole, key=rate_of)
+        found, rate = max(whole, key=rate_of, default=None), max(map(rate_of, flat)) * 0.6
+        while rate > 1000:
+            t = self.passes(flows, size, rate, ms)
+            if t and (not found or t["rate"] > found["rate"]):
+                found = t
+            elif found and (not t or rate > found["rate"] * STEP):
+                break
+            rate = rate * STEP if found else rate / 2
+        return found or flat[0]
 
 
 class Wire(Way):
@@ -199,7 +217,8 @@ class Culvert(Way):
                 "receipts": (load["receipts"],), "bad": load["bad_receipts"]}
 
     def leave(self):
-        """Every byte is somewhere: in = out + drops exactly; and the queues before and behind it explain the rest."""
+        """Every byte is somewhere: in = out + drops exactly; the queues before and behind it explain the rest, but for
+        control datagrams lost in the queue before it, which nobody counted as sent (they are sent again)."""
         now, old = self.sums(), self.before
         d = {k: tuple(b - a for a, b in zip(old[k], now[k])) for k in ("sent", "received", "in", "out", "relay_queue", "exit_queue", "receipts")}
         if now["balance"] != {"up": (0, 0), "down": (0, 0)}:
@@ -223,18 +242,21 @@ class Bench:
         self.lab = Lab("bench", legs={"client": 1, "exit": 3})
         self.ksoftirqd = ksoftirqd()
         self.ways = [way(self, n) for n, way in enumerate((Wire, Routing, Dnat, Nginx, Culvert1, Culvert2))]
-        self.found = {}
+        self.found, self.rounds = {}, 0
         self.started = time.monotonic()
 
     def measure(self):
         """Rounds over all points over all ways, the ways next to each other in time: a neighbour disturbs them alike."""
         points = [(size, flows) for size in SIZES for flows in FLOWS]
-        ms = int(min(max(SECONDS * 1000 / (ROUNDS * len(points) * len(self.ways)) / 11, 60), 5000))
+        ms = int(min(max(SECONDS * 1000 / (ROUNDS * len(points) * len(self.ways)) / 13, 60), 5000))
         for round_ in range(ROUNDS):
             for point in points:
                 for way in self.ways:
                     self.turn(way, point, ms)
                 print(f"     round {round_ + 1} of {ROUNDS}: {point[0]} bytes, {point[1]} flows: {time.monotonic() - self.started:.0f} s", file=sys.stderr, flush=True)
+            self.rounds += 1
+            if time.monotonic() - self.started > SECONDS:
+                break
         for way in self.ways:
             way.rss = rss_kib(way.pids)
 
@@ -245,8 +267,8 @@ class Bench:
         best = way.best(flows, size, ms)
         slow = way.trial(flows, size, LATENCY_PPS, max(ms, 300), 1)
         way.leave()
-        values = {"pps": best["rate"], "loss": best["loss"], "own": best["own"], "all": best["all"], "others": best["others"], "reordered": best["reordered"],
-                  "p50": slow["p50"] / 1000, "p99": slow["p99"] / 1000, "slow_loss": slow["loss"], "slow_all": slow["all"], "slow_own": slow["own"]}
+        values = {"pps": best["rate"], "loss": best["loss"], "own": best["own"], "all": best["all"], "others": best["others"],
+                  "p50": slow["p50"] / 1000, "p99": slow["p99"] / 1000, "slow_loss": slow["loss"]}
         for name, value in values.items():
             self.found.setdefault((way, point, name), []).append(value)
 
@@ -282,7 +304,7 @@ class Bench:
             queue, drops, before, behind, receipts = (sum(n[i] for n in way.notes) for i in range(1, 6))
             yield (f"{way.name}: {len(way.notes)} runs, {total[0]} datagrams and {total[1]} bytes in; in - out - drops = 0 packets, 0 bytes in each; "
                    f"{receipts} receipts co-signed meanwhile, 0 wrong; {drops} dropped by name, {queue} lost at its full receive queue; "
-                   f"unexplained before it {before}, behind it {behind}")
+                   f"sent - in - that queue = {before}, out - received - the exit's queue = {behind}")
 
 
 def machine():
@@ -297,10 +319,12 @@ def main():
         bench.measure()
     except Failure as failure:
         sys.exit(f"bench: {failure}")
-    lines = [f"Client to exit, medians of {ROUNDS}, {time.monotonic() - bench.started:.0f} s. {machine()}",
+    lines = [f"Client to exit, medians of {bench.rounds}, {time.monotonic() - bench.started:.0f} s. {machine()}",
              "kpps: best rate with loss <= 0.1 %. ns: CPU time for one datagram at that rate: all = generator, relay and sink; forward = all beyond the",
              f"wire's; own = the relay's processes alone. us: one-way delay at {LATENCY_PPS // 1000} kpps in bursts of 8; added: beyond plain routing. others: processors busy",
-             "with something else meanwhile.", "", *bench.table(), *bench.closing()]
+             "with something else meanwhile.",
+             *(["This kernel counts the time of interrupts apart (CONFIG_IRQ_TIME_ACCOUNTING): `all` and `forward` lack it."] if counts_softirq_apart() else []),
+             "", *bench.table(), *bench.closing()]
     text = "\n".join(lines) + "\n"
     out = TOP / "build/bench"
     out.mkdir(parents=True, exist_ok=True)
