@@ -8,7 +8,7 @@ tests="libcmocka-dev python3-minimal python3 iperf3 curl clang clang-format-14 l
 	sqlite3 procps valgrind"
 kernel="qemu-system-x86 busybox-static cpio kmod"
 boot="debootstrap systemd-container"
-bench="nginx libnginx-mod-stream"
+bench="nginx libnginx-mod-stream coturn"
 
 want="$build $run"
 for set in "$@"; do
@@ -51,6 +51,8 @@ if [ ! -e /usr/share/doc/wireguard-tools/examples/embeddable-wg-library/wireguar
 	apt-get install -q -y --reinstall -o Dpkg::Options::=--path-include='/usr/share/doc/wireguard-tools/*' \
 		wireguard-tools >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 fi
-case $missing in
-*nginx*) ! command -v systemctl >/dev/null || systemctl --quiet disable nginx.service >"$log" 2>&1 || cat "$log" >&2 ;;
-esac
+for service in nginx coturn; do
+	case $missing in
+	*"$service"*) ! command -v systemctl >/dev/null || systemctl --quiet disable "$service.service" ;;
+	esac
+done

@@ -3,7 +3,7 @@
 
     client 10.77.1.2 --- 10.77.1.1 core 10.77.3.1 --- 10.77.3.2 exit        three network namespaces
 
-core is what is measured: nothing (wire: the sink sits there), a router, nftables DNAT, nginx's stream proxy, culvertd.
+core is what is measured: nothing (wire: the sink sits there), a router, nftables DNAT, nginx's stream proxy, coturn, culvertd.
 docs/performance.md says what each figure means. The table also goes to build/bench/.
 """
 import gzip
@@ -187,6 +187,26 @@ stream {{ server {{ listen {IN}:{self.port} udp reuseport rcvbuf=4m sndbuf=4m; p
         self.pids = [process.pid, *children(process.pid)]
 
 
+class Coturn(Way):
+    """Each flow is an allocation with a channel to the sink: 4 bytes more per datagram on the way in."""
+    name = "coturn, 2 relay threads"
+
+    def prepare(self):
+        where = self.lab.dir / "coturn"
+        where.mkdir()
+        process = self.lab.start("core", ["turnserver", "-n", "--no-auth", f"--listening-ip={IN}", "--relay-ip=10.77.3.1", f"--listening-port={self.port}",
+                                          "--relay-threads=2", "--min-port=40000", "--max-port=49999", "--no-tcp", "--no-tls", "--no-dtls", "--no-cli",
+                                          "--log-file=stdout", f"--pidfile={where}/pid", f"--userdb={where}/db"], log="coturn.log")
+        self.pids = [process.pid]
+
+    def sessions(self): return ["turn"]
+
+    def enter(self):
+        """Permissions last for five minutes."""
+        if self.load.ask("rebind")["ready"] != max(FLOWS):
+            raise Failure(f"{self.name}: it lost channels")
+
+
 class Culvert(Way):
     workers = 1
 
@@ -241,7 +261,7 @@ class Bench:
     def __init__(self):
         self.lab = Lab("bench", legs={"client": 1, "exit": 3})
         self.ksoftirqd = ksoftirqd()
-        self.ways = [way(self, n) for n, way in enumerate((Wire, Routing, Dnat, Nginx, Culvert1, Culvert2))]
+        self.ways = [way(self, n) for n, way in enumerate((Wire, Routing, Dnat, Nginx, Coturn, Culvert1, Culvert2))]
         self.found, self.rounds = {}, 0
         self.started = time.monotonic()
 
@@ -296,7 +316,7 @@ class Bench:
     def closing(self):
         for way in self.ways:
             if way.pids:
-                yield f"{way.name}: {way.rss / 1024:.1f} MiB resident in {len(way.pids)} processes"
+                yield f"{way.name}: {way.rss / 1024:.1f} MiB resident in {len(way.pids)} process{'es' if len(way.pids) > 1 else ''}"
         for way in self.ways:
             if not way.notes:
                 continue

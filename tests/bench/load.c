@@ -3,12 +3,14 @@
  * the network namespace it was started in, the sink in another one. What is in between is measured.
  * Commands on stdin, one JSON line on stdout for each:
  *
- *   load TARGET:PORT SINK_NETNS SINK:PORT FLOWS [RELAY_DESCRIPTOR EXIT_DESCRIPTOR]
+ *   load TARGET:PORT SINK_NETNS SINK:PORT FLOWS [RELAY_DESCRIPTOR EXIT_DESCRIPTOR | turn]
  *
- * makes the flows, says how many are ready (with descriptors: real sessions, see rig.h), then obeys
+ * makes the flows, says how many are ready (with descriptors: real sessions, see rig.h; turn:
+ * TURN channels to the sink), then obeys
  *
  *   trial FLOWS SIZE PPS MS STAMPS   sends at PPS (0: as fast as it goes) over the first FLOWS;
  *                                    STAMPS 1: one-way delays, by the kernel's stamp at arrival
+ *   rebind                           TURN channels are kept for five minutes more
  *   stats                            totals since the start
  *   quit
  *
@@ -33,6 +35,7 @@
 #include "proto/lengths.h"
 #include "tests/lib/fakewg.h"
 #include "tests/lib/rig.h"
+#include "tests/lib/turn.h"
 
 enum {
 	FLOWS_MAX = 4096,
@@ -59,6 +62,7 @@ struct flow {
 	uint32_t index; /* receiver index */
 	uint64_t counter;
 	struct rig_client *client; /* NULL without sessions */
+	bool channel;              /* a TURN channel: its header goes before each datagram */
 };
 
 /* Written by the sink, read by the sender once it is quiet. */
@@ -263,6 +267,23 @@ static unsigned open_plain(void)
 	return flow_count;
 }
 
+static unsigned bind_channels(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < flow_count; i++)
+		n += flows[i].channel && turn_bind(flows[i].fd, &sink_addr);
+	return n;
+}
+
+static unsigned open_channels(void)
+{
+	open_plain();
+	for (unsigned i = 0; i < flow_count; i++)
+		flows[i].channel = turn_allocate(flows[i].fd);
+	return bind_channels();
+}
+
 /* ---- the sender ---------------------------------------------------------------------------------
  */
 
@@ -273,21 +294,23 @@ struct trial {
 
 static void burst(struct trial *t, uint32_t number)
 {
-	static uint8_t slab[BURST][DATAGRAM_MAX];
+	static uint8_t slab[BURST][DATAGRAM_MAX], header[TURN_CHANNEL_HEADER];
 	struct stamp stamp = {run, number, clock_of(CLOCK_REALTIME)};
 	struct flow *f = &flows[number];
 	struct mmsghdr msgs[BURST];
-	struct iovec iov[BURST];
+	struct iovec iov[BURST][2];
 	uint64_t took;
 	int n;
 
+	turn_channel_header(header, t->size);
 	memset(msgs, 0, sizeof(msgs));
 	for (int i = 0; i < BURST; i++) {
 		fakewg_transport(slab[i], f->index, ++f->counter);
 		memcpy(slab[i] + sizeof(struct message_transport), &stamp, sizeof(stamp));
-		iov[i] = (struct iovec){slab[i], t->size};
-		msgs[i].msg_hdr.msg_iov = &iov[i];
-		msgs[i].msg_hdr.msg_iovlen = 1;
+		iov[i][0] = (struct iovec){header, sizeof(header)};
+		iov[i][1] = (struct iovec){slab[i], t->size};
+		msgs[i].msg_hdr.msg_iov = f->channel ? iov[i] : &iov[i][1];
+		msgs[i].msg_hdr.msg_iovlen = f->channel ? 2 : 1;
 	}
 	n = sendmmsg(f->fd, msgs, BURST, MSG_DONTWAIT);
 	took = n > 0 ? (uint64_t)n : 0;
@@ -408,6 +431,8 @@ static bool command(const char *line)
 		    5 &&
 	    trial_sane(&t))
 		command_trial(&t);
+	else if (strncmp(line, "rebind", 6) == 0)
+		printf("{\"ready\":%u}\n", bind_channels());
 	else if (strncmp(line, "stats", 5) == 0)
 		command_stats();
 	else
@@ -426,14 +451,14 @@ static void load(struct descriptor *d, const char *path)
 
 static void parse(int argc, char **argv)
 {
-	if ((argc != 5 && argc != 7) || !net_addr_parse(&target, argv[1]) ||
+	if (argc < 5 || argc > 7 || !net_addr_parse(&target, argv[1]) ||
 	    !net_addr_parse(&sink_addr, argv[3]))
 		fatalx("usage: load TARGET:PORT SINK_NETNS SINK:PORT FLOWS [RELAY_DESCRIPTOR "
-		       "EXIT_DESCRIPTOR]");
+		       "EXIT_DESCRIPTOR | turn]");
 	flow_count = (unsigned)strtoul(argv[4], NULL, 10);
 	if (!flow_count || flow_count > FLOWS_MAX)
 		fatalx("1 to %d flows", FLOWS_MAX);
-	if (argc == 5)
+	if (argc < 7)
 		return;
 	load(&rig.relay, argv[5]);
 	load(&rig.exit, argv[6]);
@@ -452,7 +477,9 @@ int main(int argc, char **argv)
 	if (!rig.base || prctl(PR_SET_TIMERSLACK, 1) < 0)
 		fatalx("no event loop");
 	open_sink(argv[2]);
-	printf("{\"ready\":%u}\n", argc == 7 ? open_sessions() : open_plain());
+	printf("{\"ready\":%u}\n", argc == 7   ? open_sessions()
+				   : argc == 6 ? open_channels()
+					       : open_plain());
 	fflush(stdout);
 	/* Between commands the control channel goes on, unhurried. */
 	for (;;) {
