@@ -118,8 +118,8 @@ static int start_events(struct exit_role *e)
 	e->repair = evtimer_new(e->base, on_repair, e);
 	if (!e->poll || !e->repair)
 		return -ENOMEM;
-	e->checked_ms = clock_ms();
-	arm(e->poll, EXIT_POLL_MS);
+	e->polled_ms = e->checked_ms = clock_ms();
+	arm(e->poll, EXIT_POLL_IDLE_MS);
 	return watch_device(e);
 }
 

@@ -333,7 +333,7 @@ static void poll_peer(struct exit_peer *p, uint64_t now)
 /* A firewall reload flushes all tables: without ours clients could reach what they must not. */
 static void check_table(struct exit_role *e, uint64_t now)
 {
-	if (now - e->checked_ms < (e->table_dirty ? EXIT_POLL_MS : EXIT_CHECK_MS))
+	if (now - e->checked_ms < (e->table_dirty ? EXIT_POLL_IDLE_MS : EXIT_CHECK_MS))
 		return;
 	e->checked_ms = now;
 	if (!e->table_dirty && nat_present(e->nat.interface))
@@ -343,31 +343,48 @@ static void check_table(struct exit_role *e, uint64_t now)
 	e->table_dirty = restore_table(e) != 0;
 }
 
-/* True if p may use up half of what is left of its window before a slow round is over. */
-static bool is_fast(const struct exit_peer *p, uint64_t before)
+/* How long p may go unseen: until half of what is left of its window would be used up at the rate
+ * since the last poll. */
+static uint64_t unseen_ms(struct exit_peer *p, uint64_t elapsed_ms)
 {
-	uint64_t ahead = peer_unsigned(p), left = p->window > ahead ? p->window - ahead : 0;
+	uint64_t bytes = peer_bytes(p) - p->polled, ahead = peer_unsigned(p), ms;
 
-	return p->state == PEER_LIVE && !p->held && (peer_bytes(p) - before) * 2 > left;
+	p->polled = peer_bytes(p);
+	if (p->state != PEER_LIVE || p->held)
+		return EXIT_POLL_IDLE_MS;
+	if (ahead >= p->window)
+		return EXIT_POLL_MIN_MS;
+	ms = (p->window - ahead) / 2 / (bytes / (elapsed_ms ? elapsed_ms : 1) + 1);
+	return ms < EXIT_POLL_MS ? ms : EXIT_POLL_MS;
+}
+
+/* A reading that took long is not repeated at once: the loop has other things to do. */
+static uint64_t wait_after(uint64_t wait_ms, uint64_t read_ms)
+{
+	bool close = wait_ms < EXIT_POLL_MS;
+	uint64_t least = close ? EXIT_POLL_MIN_MS + read_ms : EXIT_POLL_REST * read_ms;
+
+	return wait_ms > least ? wait_ms : least;
 }
 
 uint64_t metering_poll(struct exit_role *e)
 {
-	uint64_t *before = xcalloc(peers_count(e->peers), sizeof(*before)), now;
+	uint64_t began = clock_ms(), wait = EXIT_POLL_IDLE_MS, cost, now, ms;
+	uint64_t elapsed = began - e->polled_ms;
 	struct exit_peer *p = NULL;
-	bool fast = false;
-	size_t n = 0;
+	int err = metering_read(e);
 
-	while ((p = peers_next(e->peers, p)))
-		before[n++] = peer_bytes(p);
-	if (metering_read(e) == 0)
+	cost = clock_ms() - began;
+	if (!err)
 		hold_all(e);
-	for (n = 0; (p = peers_next(e->peers, p)); n++)
-		fast |= is_fast(p, before[n]);
-	free(before);
+	e->polled_ms = began;
+	while ((p = peers_next(e->peers, p))) {
+		ms = unseen_ms(p, elapsed);
+		wait = ms < wait ? ms : wait;
+	}
 	now = clock_ms();
 	while ((p = peers_next(e->peers, p)))
 		poll_peer(p, now);
 	check_table(e, now);
-	return fast ? EXIT_POLL_FAST_MS : EXIT_POLL_MS;
+	return wait_after(wait, cost);
 }

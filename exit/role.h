@@ -8,9 +8,11 @@
 
 enum {
 	EXIT_UNPAID_MAX = 64,
-	EXIT_POLL_MS = 250,
-	EXIT_POLL_FAST_MS =
-		50, /* while somebody could pass half the rest of its window till then */
+	EXIT_POLL_IDLE_MS = 250, /* nobody may send */
+	EXIT_POLL_MS = 20,       /* somebody may; earlier if half the rest of a window could go */
+	EXIT_POLL_MIN_MS = 5,
+	EXIT_POLL_REST =
+		3, /* so many times what a reading took until the next one, unless it is close */
 	EXIT_CLOSE_WAIT_MS = 2000, /* for the last receipt's signature */
 	EXIT_PUSH_MS = 1000,       /* between repetitions of an unsigned receipt */
 	EXIT_ASK_MS = 1000,        /* between looks at the books for a held client's top-up */
@@ -41,7 +43,7 @@ struct exit_role {
 	unsigned unpaid_next;
 
 	struct event *poll, *death, *repair;
-	uint64_t checked_ms, repaired_ms;
+	uint64_t polled_ms, checked_ms, repaired_ms;
 	bool device_down; /* dead and not yet made anew */
 	bool table_dirty; /* a change of the held sets failed: compose the table anew */
 

@@ -213,12 +213,45 @@ static void hold_fails_once(void **state)
 	assert_int_equal(applies, 2);
 }
 
+static uint64_t poll_wait(struct world *w, uint64_t ms)
+{
+	now_ms += ms;
+	return metering_poll(w->e);
+}
+
+/* Looked at again before half the rest of a window can be used up at the rate of the moment. */
+static void looks_closer(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(poll_wait(w, 250), EXIT_POLL_IDLE_MS); /* nobody is here */
+	live(w, 1, 100000);
+	assert_int_equal(poll_wait(w, 250), EXIT_POLL_MS);
+	flow(w, 1, 200, 300); /* 10 bytes a ms: half the rest would take seconds */
+	assert_int_equal(poll_wait(w, 50), EXIT_POLL_MS);
+	flow(w, 1, 59500, 0); /* 1487 a ms, 40000 left */
+	assert_int_equal(poll_wait(w, 40), 40000 / 2 / 1488);
+	issue(1);
+	next_sent(true, VERB_RECEIPT);
+	flow(w, 1, 0, 30000);
+	assert_int_equal(poll_wait(w, 10), EXIT_POLL_MIN_MS);
+	flow(w, 1, 9999, 0);
+	assert_int_equal(poll_wait(w, 5), EXIT_POLL_MIN_MS);
+	flow(w, 1, 1, 0);
+	assert_int_equal(poll_wait(w, 5), EXIT_POLL_IDLE_MS); /* held */
+	assert_int_equal(held_count, 1);
+	live(w, 2, 100000);
+	assert_int_equal(poll_wait(w, 50), EXIT_POLL_MS);
+	assert_quiet();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(receipt_at_a_quarter), T(receipt_by_time), T(wrong_signatures),
 		T(held_and_released),    T(top_up),          T(grant_releases_at_once),
 		T(shared_window),        T(firewall_reload), T(hold_fails_once),
+		T(looks_closer),
 	};
 
 	log_init("test_exit_metering", LOG_LEVEL_ERROR);
