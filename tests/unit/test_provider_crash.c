@@ -1,0 +1,112 @@
+/* What an agent that was killed signs when it comes back. */
+#include "tests/unit/provider_world.h"
+
+static void what_was_counted_before_a_crash_is_signed(void **state)
+{
+	uint8_t lost[SESSION_ID_LEN];
+	struct receipt_offer offer;
+
+	(void)state;
+	t.device = (struct wallet_count){7000, 7000}; /* of earlier sessions */
+	open_session();
+	memcpy(lost, t.session, SESSION_ID_LEN);
+	t.device = (struct wallet_count){7500, 7900};
+	run_for(45);
+	crash();
+	provider_open(t.p);
+	run_for(1);
+	offer = offer_of(500, 900 + LOSS_BYTES);
+	hear_offer(&offer); /* before it opens another */
+	expect_signed(&offer);
+	run_for(5);
+	grant();
+	assert_int_equal(now(), PROVIDER_OPEN);
+	/* The next one of the old session claims more: nobody knows, nobody quarrels. */
+	t.device = (struct wallet_count){5000, 5000}; /* not its */
+	memcpy(t.session, lost, SESSION_ID_LEN);
+	t.head = offer;
+	t.has_head = true;
+	offer = offer_of(500, 900 + LOSS_BYTES + 1);
+	hear_offer(&offer);
+	run_for(150);
+	expect_untouched();
+	offer = offer_of(501, 900 + LOSS_BYTES);
+	hear_offer(&offer);
+	run_for(150);
+	expect_untouched();
+}
+
+/* A receipt that was judged is a moment at which the count was known. */
+static void a_signed_receipt_notes_the_count(void **state)
+{
+	struct receipt_offer offer;
+
+	(void)state;
+	open_session();
+	t.device = (struct wallet_count){500, 900};
+	offer = offer_of(100, 100);
+	hear_offer(&offer);
+	expect_signed(&offer);
+	crash();
+	hear_offer(&offer); /* its COSIGN was lost */
+	expect_signed(&offer);
+	offer = offer_of(500, 900 + LOSS_BYTES);
+	hear_offer(&offer);
+	expect_signed(&offer);
+}
+
+/* A receipt of old does not cut short the wait for one of now. */
+static void an_old_receipt_leaves_the_waiting_one(void **state)
+{
+	struct receipt_offer old, offer;
+
+	(void)state;
+	open_session();
+	old = offer_of(9, 9);
+	crash();
+	t.events[PROVIDER_OPENED] = 0;
+	open_session();
+	offer = offer_of(501, 500);
+	hear_offer(&offer);
+	hear_offer(&old);
+	t.device = (struct wallet_count){501, 500};
+	run_for(30);
+	expect_signed(&offer);
+	assert_int_equal(now(), PROVIDER_OPEN);
+}
+
+static void counts_are_written_only_when_they_change(void **state)
+{
+	struct wallet_count count;
+
+	(void)state;
+	open_session();
+	t.device = (struct wallet_count){1, 2};
+	run_for(45);
+	assert_int_equal(wallet_count_of(t.wallet, t.session, &count), 0);
+	assert_int_equal(count.up, 1);
+	assert_int_equal(count.down, 2);
+	wallet_close(t.wallet); /* a write now would be one too many */
+	t.p->judge.wallet = NULL;
+	run_for(100);
+	assert_true(open_wallet());
+	t.p->judge.wallet = t.wallet;
+	t.device.up = 3;
+	run_for(45);
+	assert_int_equal(wallet_count_of(t.wallet, t.session, &count), 0);
+	assert_int_equal(count.up, 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_was_counted_before_a_crash_is_signed),
+		TEST(a_signed_receipt_notes_the_count),
+		TEST(an_old_receipt_leaves_the_waiting_one),
+		TEST(counts_are_written_only_when_they_change),
+	};
+
+	crypto_start();
+	log_init("test", LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
