@@ -116,11 +116,12 @@ static void path_init(struct path *p, uint32_t count)
 	forward_set_exit(&p->forward, 0, &p->exit);
 	shuffle(order, count);
 	for (uint32_t i = 0; i < count; i++) {
-		struct plane_session s = {.handle = order[i],
-					  .limit = UINT64_MAX,
-					  .mark = UINT64_MAX,
-					  .client_indices = {{crypto_random_u32()}, 1, 1},
-					  .exit_indices = {{EXIT_INDEX}, 1, 1}};
+		struct plane_session s = {
+			.handle = order[i],
+			.limit = UINT64_MAX,
+			.mark = UINT64_MAX,
+			.client_indices = {.index = {crypto_random_u32()}, .count = 1, .next = 1},
+			.exit_indices = {.index = {EXIT_INDEX}, .count = 1, .next = 1}};
 
 		if (!net_addr_parse(&s.client, "[2a00:1::]:1"))
 			fatalx("no address");
