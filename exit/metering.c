@@ -8,7 +8,8 @@
 
 /* ---- counters ---- */
 
-/* What the device counts while a client is held is dropped behind it: nobody pays for that. */
+/* What the device hears while a client is held is dropped behind it, and nobody pays for that. What
+ * it sends was let through before: it is billed, held or not. */
 static void count(void *arg, const struct tunnel_stat *stat)
 {
 	struct exit_role *e = arg;
@@ -24,8 +25,7 @@ static void count(void *arg, const struct tunnel_stat *stat)
 	p->last_handshake = stat->last_handshake;
 	if (p->held) {
 		p->base_rx += rx;
-		p->base_tx += tx;
-		return;
+		rx = 0;
 	}
 	p->up = p->rx - p->base_rx;
 	p->down = p->tx - p->base_tx;
@@ -236,7 +236,8 @@ static bool out_of_window(const struct exit_peer *p)
 	return p->state == PEER_LIVE && !p->held && peer_unsigned(p) >= p->window;
 }
 
-/* All that ran out since the last reading, in one transaction. */
+/* All that ran out since the last reading, in one transaction. They are read once more before they
+ * count as held: nft takes its time, and what passed meanwhile is billed. */
 static void hold_all(struct exit_role *e)
 {
 	struct nat_pair *pairs = xcalloc(peers_count(e->peers), sizeof(*pairs));
@@ -244,13 +245,16 @@ static void hold_all(struct exit_role *e)
 	size_t n = 0;
 
 	while ((p = peers_next(e->peers, p))) {
-		if (out_of_window(p))
+		p->holding = out_of_window(p);
+		if (p->holding)
 			pairs[n++] = p->inner;
 	}
-	if (nat_hold(e->nat.interface, pairs, n, true) == 0) {
+	if (n && nat_hold(e->nat.interface, pairs, n, true) == 0) {
+		if (metering_read(e) != 0)
+			log_debug("exit: the device was not read as a hold began");
 		while ((p = peers_next(e->peers, p)))
-			p->held = p->held || out_of_window(p);
-	} else {
+			p->held |= p->holding;
+	} else if (n) {
 		e->table_dirty = true;
 	}
 	free(pairs);

@@ -49,8 +49,8 @@ struct exit_peer {
 	uint64_t seq;          /* of that receipt; 0: none */
 	uint64_t issued_bytes; /* of the newest issued one */
 	uint64_t credit;
-	bool held;
-	bool outstanding; /* offer waits for its signature */
+	bool held, holding; /* holding: out of window as hold_all began */
+	bool outstanding;   /* offer waits for its signature */
 	struct receipt_offer offer;
 	uint64_t pushed_ms, issued_ms, asked_ms;
 	bool frozen;   /* disputed, or the ledger gives no more receipts: none are asked for */

@@ -85,7 +85,7 @@ static void held_and_released(void **state)
 	poll_after(w, 250);
 	assert_int_equal(held_count, 1);
 	assert_true(on_device(w, 1));
-	flow(w, 1, 5000, 5000); /* dropped behind the device: nobody pays for it */
+	flow(w, 1, 5000, 0); /* dropped behind the device: nobody pays for it */
 	poll_after(w, 250);
 	assert_int_equal(hold_calls, 1);
 	assert_true(cosign(w, 1, b.session, 1, 5));
@@ -99,6 +99,37 @@ static void held_and_released(void **state)
 	c = issue(2);
 	assert_int_equal(c.up, MIB + 100);
 	assert_int_equal(c.down, 11);
+	next_sent(true, VERB_RECEIPT);
+	assert_quiet();
+}
+
+/* nft takes its time, and what the device sends had passed before: both are billed. */
+static void what_passed_is_billed(void **state)
+{
+	struct world *w = *state;
+	struct body_peer b = live(w, 1, MIB);
+	struct call c;
+
+	flow(w, 1, MIB - 1, 0);
+	poll_after(w, 250);
+	issue(1);
+	next_sent(true, VERB_RECEIPT);
+	flow(w, 1, 1, 0);
+	meanwhile.w = w;
+	meanwhile.up = 3000;
+	meanwhile.down = 4000;
+	poll_after(w, 250);
+	assert_int_equal(held_count, 1);
+	flow(w, 1, 5000, 600);
+	poll_after(w, 250);
+	assert_true(cosign(w, 1, b.session, 1, 5));
+	answer_payer(CALL_COSIGN, 0, 2 * MIB, 0);
+	assert_int_equal(held_count, 0);
+	next_sent(false, VERB_WINDOW);
+	poll_after(w, 30000);
+	c = issue(2);
+	assert_int_equal(c.up, MIB + 3000);
+	assert_int_equal(c.down, 4600);
 	next_sent(true, VERB_RECEIPT);
 	assert_quiet();
 }
@@ -248,10 +279,10 @@ static void looks_closer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(receipt_at_a_quarter), T(receipt_by_time), T(wrong_signatures),
-		T(held_and_released),    T(top_up),          T(grant_releases_at_once),
-		T(shared_window),        T(firewall_reload), T(hold_fails_once),
-		T(looks_closer),
+		T(receipt_at_a_quarter),   T(receipt_by_time),       T(wrong_signatures),
+		T(held_and_released),      T(what_passed_is_billed), T(top_up),
+		T(grant_releases_at_once), T(shared_window),         T(firewall_reload),
+		T(hold_fails_once),        T(looks_closer),
 	};
 
 	log_init("test_exit_metering", LOG_LEVEL_ERROR);
