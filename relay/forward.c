@@ -162,9 +162,10 @@ bool forward_up(struct forward *f, const struct datagram *d, struct passage *out
 	header = wire_read(d->data, d->len);
 	if (!judge_up(f, d, &header, &s, &why))
 		return drop(f, DIRECTION_UP, why, d->len);
-	*out = (struct passage){s, f->exits[s->state.exit].exit.wg, d->len, d->len};
+	*out = (struct passage){s, f->exits[s->state.exit].exit.wg, d->len, d->len, 0};
 	if (header.type == MESSAGE_WG_INITIATION) {
 		out->billed = 0;
+		out->index = header.sender;
 		count_initiation(f, s, header.sender);
 		return true;
 	}
@@ -225,7 +226,7 @@ bool forward_down(struct forward *f, const struct datagram *d, struct passage *o
 		session_learn_exit(s, header.sender);
 	s->state.down += d->len;
 	s->state.packets_down++;
-	*out = (struct passage){s, s->state.client, d->len, d->len};
+	*out = (struct passage){s, s->state.client, d->len, d->len, 0};
 	return true;
 }
 
@@ -239,7 +240,7 @@ void forward_sent(struct forward *f, enum relay_direction direction, const struc
 		return;
 	}
 	if (!p->billed) {
-		sessions_forget_pending(f->sessions, p->session);
+		sessions_forget_pending(f->sessions, p->session, p->index);
 		untally_initiation(f);
 	} else if (direction == DIRECTION_UP) {
 		s->up -= p->len;

@@ -38,6 +38,7 @@ struct passage {
 	struct session *session;
 	struct net_addr to;
 	uint32_t len, billed; /* billed: what of len the session pays for */
+	uint32_t index;       /* of what is not billed, an initiation: its sender */
 };
 
 /* 0 or -ENOMEM. */

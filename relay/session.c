@@ -139,17 +139,16 @@ void session_answered(struct session *s)
 	s->state.client_indices.pending = false;
 }
 
-void sessions_forget_pending(struct sessions *t, struct session *s)
+void sessions_forget_pending(struct sessions *t, struct session *s, uint32_t index)
 {
 	struct plane_indices *p = &s->state.client_indices;
-	struct index_key key = {.exit = s->state.exit};
+	const struct index_key key = {s->state.exit, index};
 
-	if (!p->pending)
+	if (!session_awaits(s, index))
 		return;
 	p->next = (uint8_t)indices_newest(p);
 	p->count--;
 	p->pending = false;
-	key.index = p->index[p->next];
 	table_remove(t->by_index, &key);
 }
 

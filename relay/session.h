@@ -47,8 +47,8 @@ void sessions_learn_client(struct sessions *t, struct session *s, uint32_t index
 MUST_CHECK bool session_awaits(const struct session *s, uint32_t index);
 /* The pending index is answered: from now on it leaves by age only. */
 void session_answered(struct session *s);
-/* The pending index, if there is one, was never sent on. */
-void sessions_forget_pending(struct sessions *t, struct session *s);
+/* That index was never sent on; one that took its place meanwhile stays. */
+void sessions_forget_pending(struct sessions *t, struct session *s, uint32_t index);
 /* Remembers a sender index of an exit, oldest out. */
 void session_learn_exit(struct session *s, uint32_t index);
 /* True if the exit announced this index to this session. */

@@ -421,6 +421,28 @@ static void test_initiation_not_sent(void **state)
 	assert_int_equal(down_transport(EXIT_A, 11, 64), PASS);
 }
 
+/* A client that starts its handshake over within one batch: only the first was not sent. */
+static void test_first_initiation_of_two_not_sent(void **state)
+{
+	const struct datagram d = {buffer, INITIATION, false, client_address(ALICE)};
+	struct passage first, second;
+
+	(void)state;
+	handshake(ALICE, 11, 21);
+	fakewg_initiation((void *)buffer, 12, exits[EXIT_A].mac1_key);
+	assert_true(forward_up(&f, &d, &first));
+	fakewg_initiation((void *)buffer, 13, exits[EXIT_A].mac1_key);
+	assert_true(forward_up(&f, &d, &second));
+	forward_sent(&f, DIRECTION_UP, &first, false);
+	forward_sent(&f, DIRECTION_UP, &second, true);
+	assert_balance();
+	assert_int_equal(f.counters.unanswered.packets, 1);
+	assert_int_equal(down_response(EXIT_A, 22, 12), DROP_unknown_index);
+	assert_int_equal(down_response(EXIT_A, 23, 13), PASS);
+	assert_int_equal(f.counters.unanswered.packets, 0);
+	assert_int_equal(at(ALICE)->packets_up, 2);
+}
+
 static void test_index_collisions(void **state)
 {
 	struct plane_session last;
@@ -618,6 +640,7 @@ int main(void)
 		RULE(test_initiation_flood),
 		RULE(test_answer_and_window),
 		RULE(test_initiation_not_sent),
+		RULE(test_first_initiation_of_two_not_sent),
 		RULE(test_index_collisions),
 		RULE(test_exit_refused),
 		RULE(test_exit_slots_swap),

@@ -164,11 +164,16 @@ static void step_answer(struct sessions *t)
 
 static void step_forget(struct sessions *t)
 {
-	uint32_t handle = rng(MAX);
+	uint32_t handle = rng(MAX), index;
+	struct session *s = sessions_at(t, handle);
 
 	if (!model[handle].live)
 		return;
-	sessions_forget_pending(t, sessions_at(t, handle));
+	index = s->state.client_indices
+			.index[(s->state.client_indices.next + PLANE_INDICES - 1) % PLANE_INDICES];
+	sessions_forget_pending(t, s, index + 1); /* another one: stays */
+	assert_int_equal(s->state.client_indices.pending, model[handle].pending);
+	sessions_forget_pending(t, s, index);
 	if (model[handle].pending)
 		model[handle].count--;
 	model[handle].pending = false;
