@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -139,21 +139,6 @@ static int db_take_lock(struct db *db)
 	return 0;
 }
 
-static int fsync_directory_of(const char *path)
-{
-	char copy[PATH_MAX];
-	int fd, err = 0;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 /* Runs before SQLite opens the file, so that closing the descriptor here drops no lock. */
 static int db_check_file(struct db *db)
 {
@@ -178,7 +163,7 @@ static int db_check_file(struct db *db)
 		log_warnx("%s: is open to group or others; chmod 600 it", db->path);
 		err = -EPERM;
 	} else if (!(db->flags & DB_READONLY) && st.st_size == 0) {
-		err = fsync_directory_of(db->path);
+		err = file_sync_directory(db->path);
 	}
 	close(fd);
 	return err;

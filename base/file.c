@@ -79,7 +79,7 @@ int fd_write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
-static int fsync_parent(const char *path)
+int file_sync_directory(const char *path)
 {
 	char copy[PATH_MAX];
 	int fd, err = 0;
@@ -129,7 +129,7 @@ static int file_put(const char *path, const void *data, size_t len, mode_t mode,
 		err = -errno;
 	if (err || !replace)
 		unlink(tmp);
-	return err ? err : fsync_parent(path);
+	return err ? err : file_sync_directory(path);
 }
 
 int file_replace(const char *path, const void *data, size_t len, mode_t mode)

@@ -20,6 +20,9 @@ MUST_CHECK int file_replace(const char *path, const void *data, size_t len, mode
 /* Like file_replace, but -EEXIST if path exists: nothing is ever overwritten. */
 MUST_CHECK int file_create(const char *path, const void *data, size_t len, mode_t mode);
 
+/* fsync of the directory that path is in: an entry made there survives a power cut. 0 or -errno. */
+MUST_CHECK int file_sync_directory(const char *path);
+
 /* write(2) until all is out. 0 or -errno. */
 MUST_CHECK int fd_write_all(int fd, const void *data, size_t len);
 
