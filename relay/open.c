@@ -132,13 +132,13 @@ static bool has_room(const struct relay *r, const uint8_t id[static KEY_LEN])
 	return !payer || payer->sessions < r->config.sessions_per_payer;
 }
 
+/* What costs nothing and tells only what the descriptor tells comes before the signature is looked
+ * at; whatever is about the payer or changes something comes after. */
 static enum refusal judge(struct relay *r, const struct open_statement *statement,
 			  const struct body_open *open, uint32_t *exit)
 {
 	uint64_t now_s = clock_wall();
 
-	if (!identity_verify(open->signature, statement, sizeof(*statement), open->payer))
-		return REFUSED_SIGNATURE;
 	if (memcmp(open->terms, r->terms, KEY_LEN) != 0 ||
 	    le64_get(r->self.body.relay_terms.body.expires) <= now_s)
 		return REFUSED_TERMS;
@@ -146,7 +146,11 @@ static enum refusal judge(struct relay *r, const struct open_statement *statemen
 	if (*exit == EXIT_NONE)
 		return exits_was_refused(&r->exits, open->exit) ? REFUSED_EXIT_ADDRESS
 								: REFUSED_UNKNOWN_EXIT;
-	if (r->stopping || !replace(r, statement->client_control, *exit))
+	if (r->stopping)
+		return REFUSED_BUSY;
+	if (!identity_verify(open->signature, statement, sizeof(*statement), open->payer))
+		return REFUSED_SIGNATURE;
+	if (!replace(r, statement->client_control, *exit))
 		return REFUSED_BUSY;
 	return has_room(r, open->payer) ? 0 : REFUSED_FULL;
 }

@@ -60,6 +60,9 @@ static void test_open_refusals(void **state)
 	relay_set_self(relay, &self);
 	self.body.relay_terms.body.price = le64_of(PRICE);
 	expect_refusal(open_of(1, 21), 1, REFUSED_TERMS);
+	open = open_of(1, 22); /* what anybody can see is wrong costs no look at the signature */
+	open.signature[0] ^= 1;
+	expect_refusal(open, 1, REFUSED_TERMS);
 }
 
 /* Receipts come by quarter windows; a signature raises the limit before WINDOW is said. */
