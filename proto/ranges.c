@@ -127,6 +127,13 @@ static const struct special6 *special_v6(const struct net_addr *a)
 	return NULL;
 }
 
+bool ranges_embeds(const struct net_addr *a)
+{
+	const struct special6 *s = net_addr_is_v4(a) ? NULL : special_v6(a);
+
+	return s && s->embeds;
+}
+
 /* A metadata address must be allowed by itself: nobody means it by "10.0.0.0/8". */
 static bool is_allowed(const struct ranges *allowed, const struct net_addr *a, bool whole)
 {

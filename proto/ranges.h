@@ -29,4 +29,7 @@ MUST_CHECK bool ranges_allow(struct ranges *r, const char *text);
  */
 const char *ranges_special(const struct net_addr *a, const struct ranges *allowed);
 
+/* True for those IPv6 forms, which no allowance covers. */
+MUST_CHECK bool ranges_embeds(const struct net_addr *a);
+
 #endif
