@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "accounting/verify.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "node/api.h"
@@ -142,6 +143,8 @@ static const char *read_grant(struct grant *g, uint8_t payer[static KEY_LEN], co
 		return "amount is a number of micro-credits above 0";
 	if (expires && !read_number(&g->expires, expires))
 		return "expires is a number of seconds since 1970, or 0 for never";
+	if (g->expires && g->expires <= clock_wall())
+		return "expires is in the past; give a time to come, or 0 for never";
 	if (!key || !text_unhex(g->key, NONCE_LEN, key))
 		return "key is 32 hex digits; the same key again is the same grant";
 	return NULL;

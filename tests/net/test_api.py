@@ -41,7 +41,8 @@ def errors():
     for want, path, *options in (
             (404, "/v1/nothing"), (404, "/"), (404, "/v1/status", "-d", "{}"), (400, "/v1/receipts?after=-1"), (400, "/v1/receipts?session=abc"),
             (400, "/v1/grants", "-d", "{"), (400, "/v1/grants", "-d", "[]"), (400, "/v1/grants", "-d", grant.replace("5", "-5")),
-            (400, "/v1/grants", "-d", grant.replace(PAYER, "zz")), (400, "/v1/grants", "-d", grant.replace("00" * 16, "00"))):
+            (400, "/v1/grants", "-d", grant.replace(PAYER, "zz")), (400, "/v1/grants", "-d", grant.replace("00" * 16, "00")),
+            (400, "/v1/grants", "-d", grant.replace('"expires": 0', '"expires": 1790000'))):
         code, answer = http(path, *options)
         suite.check(code == want and answer["schema"] == 1 and answer["error"], f"{path} {' '.join(options)}: {code} {answer and answer.get('error')}")
     suite.equal(http("/v1/grants", "-d", "x" * 20000)[0], 413, "a body of 20 kB is too large")
