@@ -15,6 +15,9 @@
 #include "config/parse.h"
 #include "proto/descriptor.h"
 
+/* What a payer may have on its way at any moment: a few dozen full datagrams. */
+#define LOSS_IN_FLIGHT (UINT64_C(64) << 10)
+
 /* A file being read: where errors say they are. */
 struct source {
 	const char *path;
@@ -170,10 +173,13 @@ static bool check_exit_address(const struct source *s, const struct config_node 
 		range = ranges_special(&addr, &c->allow);
 		if (!range)
 			continue;
-		snprintf(what, sizeof(what),
-			 "its %s address is in a special range (%s) and is not sent to; AllowRange "
-			 "under [Node] lifts this for a network of your own",
-			 way & 1 ? "IPv6" : "IPv4", range);
+		snprintf(
+			what, sizeof(what),
+			"its %s address is in a special range (%s) and is not sent to; %s",
+			way & 1 ? "IPv6" : "IPv4", range,
+			ranges_embeds(&addr)
+				? "its operator is to announce the plain IPv4 address that is in it"
+				: "AllowRange under [Node] lifts this for a network of your own");
 		return refuse_key(s, "Relay", "Exit", i, what);
 	}
 	return true;
@@ -323,6 +329,19 @@ static void warn_announce(const struct config_node *c, const struct net_addr *a,
 	warn(arg, text);
 }
 
+static void warn_loss(const struct config_node *c, const char *path, config_warning warn, void *arg)
+{
+	char text[CONFIG_ERROR_MAX];
+
+	if (c->loss_bytes >= LOSS_IN_FLIGHT)
+		return;
+	snprintf(text, sizeof(text),
+		 "%.200s: LossConstant: below 64 KiB, so packets in flight look like overcharging "
+		 "and clients dispute honest receipts; raise it",
+		 path);
+	warn(arg, text);
+}
+
 void config_warn_node(const struct config_node *c, const char *path, uint64_t now_s,
 		      config_warning warn, void *arg)
 {
@@ -331,6 +350,7 @@ void config_warn_node(const struct config_node *c, const char *path, uint64_t no
 
 	warn_announce(c, &c->announce4, path, warn, arg);
 	warn_announce(c, &c->announce6, path, warn, arg);
+	warn_loss(c, path, warn, arg);
 	if (!(c->roles & ROLE_RELAY))
 		return;
 	if (c->exit_count == 0) {

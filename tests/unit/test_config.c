@@ -183,7 +183,8 @@ static const struct bad bad_node[] = {
 	{NODE "[Relay]\nExit = private.node\n", 4, "special range (private)"},
 	{NODE "[Relay]\nExit = loopback.node\n", 4, "special range (loopback)"},
 	{NODE "[Relay]\nExit = mapped.node\n", 4, "special range"},
-	{NODE "[Relay]\nExit = nat64.node\n", 4, "special range"},
+	{NODE "[Relay]\nExit = nat64.node\n", 4,
+	 "(NAT64) and is not sent to; its operator is to announce"},
 	{NODE "[Relay]\nExit = exit.node\n\nExit = private.node\n", 6, "special range (private)"},
 	{NODE "Network = 2\n[Relay]\nExit = exit.node\n", 5, "exit.node: "},
 	{NODE "[Relay]\nWorkers = 65\n", 4, "Workers: wants a whole number from 0 to 64 threads"},
@@ -556,12 +557,39 @@ static void test_exits(void **state)
 	assert_non_null(strstr(seen, "forwards to nobody"));
 }
 
+/* Less than what is in flight at any moment is never enough. */
+static void test_loss_in_flight(void **state)
+{
+	static const struct {
+		const char *text;
+		bool warned;
+	} cases[] = {
+		{NODE "[Price]\nLossShare = 0 %\nLossConstant = 0\n", true},
+		{NODE "[Price]\nLossConstant = 65535\n", true},
+		{NODE "[Price]\nLossShare = 0 %\nLossConstant = 64 KiB\n", false},
+		{NODE, false},
+	};
+	static struct config_node c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char error[CONFIG_ERROR_MAX] = "", seen[2000] = "";
+
+		put("conf", cases[i].text, strlen(cases[i].text));
+		if (!config_read_node(&c, in_dir("conf"), error))
+			fail_msg("%s", error);
+		config_warn_node(&c, in_dir("conf"), clock_wall(), count_warning, seen);
+		assert_int_equal(strstr(seen, "LossConstant") != NULL, cases[i].warned);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_node),  cmocka_unit_test(test_bad_client),
-		cmocka_unit_test(test_bad_bytes), cmocka_unit_test(test_full_node),
-		cmocka_unit_test(test_client),    cmocka_unit_test(test_exits),
+		cmocka_unit_test(test_bad_node),       cmocka_unit_test(test_bad_client),
+		cmocka_unit_test(test_bad_bytes),      cmocka_unit_test(test_full_node),
+		cmocka_unit_test(test_client),         cmocka_unit_test(test_exits),
+		cmocka_unit_test(test_loss_in_flight),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
