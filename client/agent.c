@@ -321,6 +321,10 @@ static void datapath_changed(void *arg, enum datapath_event event)
 	case DATAPATH_UNBOUND:
 		provider_probe(a->relay);
 		break;
+	case DATAPATH_LOST:
+		provider_lost_count(a->relay);
+		provider_lost_count(a->exit);
+		break;
 	case DATAPATH_UNSHAKEN:
 		provider_probe(a->exit);
 		break;

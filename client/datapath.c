@@ -100,6 +100,7 @@ static void device_died(evutil_socket_t fd, short what, void *arg)
 	d->died = NULL;
 	d->dead = true;
 	advance_soon(d, 0);
+	d->changed(d->arg, DATAPATH_LOST);
 }
 
 static void watch_device(struct datapath *d)

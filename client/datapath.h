@@ -21,6 +21,7 @@ struct datapath;
 enum datapath_event {
 	DATAPATH_UP,       /* a WireGuard handshake came through */
 	DATAPATH_UNBOUND,  /* the relay does not answer BIND; trying goes on */
+	DATAPATH_LOST,     /* the device died; what it counted last is not known */
 	DATAPATH_UNSHAKEN, /* the exit does not answer handshakes; trying goes on */
 	DATAPATH_FAILED,   /* the device cannot be made; the log says why */
 };

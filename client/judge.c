@@ -48,6 +48,8 @@ void judge_end(struct judge *j)
 	if (wallet_ended(j->wallet, s->id) < 0)
 		log_warnx("wallet: an ended session could not be marked so; receipts are not "
 			  "affected");
+	if (s->lost)
+		return; /* its count is no ground for a quarrel: judge_old has the rest */
 	j->past[j->past_next] = *s;
 	j->past_next = (j->past_next + 1) % JUDGE_PAST;
 }
@@ -60,6 +62,11 @@ void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN],
 	memcpy(j->now.id, session, SESSION_ID_LEN);
 	j->now.base = *base;
 	j->now.live = true;
+}
+
+void judge_lost(struct judge *j)
+{
+	j->now.lost = j->now.live;
 }
 
 struct judge_session *judge_find(struct judge *j, const uint8_t session[static SESSION_ID_LEN])

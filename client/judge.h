@@ -13,6 +13,7 @@
 struct judge_session {
 	uint8_t id[SESSION_ID_LEN];
 	bool live;                   /* its count still grows */
+	bool lost;                   /* bytes of it that nobody counted any more */
 	struct wallet_count base;    /* the device's counters when it began */
 	struct wallet_count final;   /* what it counted, once it ended */
 	struct wallet_count noted;   /* what of that the wallet has */
@@ -45,6 +46,10 @@ void judge_begin(struct judge *j, const uint8_t session[static SESSION_ID_LEN],
 /* The live session ends: its count is final. Without one nothing happens. */
 void judge_end(struct judge *j);
 
+/* The device died, and what it counted last died with it: of the live session more may have been
+ * carried than we know of. */
+void judge_lost(struct judge *j);
+
 /* Writes down what the live session counted, if that is news: after a crash its receipts are judged
  * by it. */
 void judge_note(struct judge *j);
@@ -56,7 +61,8 @@ struct judge_session *judge_find(struct judge *j, const uint8_t session[static S
 enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
 			   uint8_t signature[static SIGNATURE_LEN]);
 /*
- * A receipt of a session that judge_find does not know, from before this process. True: fair by
+ * A receipt of a session that judge_find does not know: from before this process, or one that
+ * ended after judge_lost. True: fair by
  * what the wallet has of its count, and signature is what to send. Otherwise nothing is said: the
  * last bytes before a crash were counted by nobody, which is no reason to dispute.
  */

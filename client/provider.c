@@ -455,6 +455,25 @@ static void refuse(struct provider *p, const struct receipt_offer *offer)
 	session_disputed(p, "it claims more than this machine counted");
 }
 
+void provider_lost_count(struct provider *p)
+{
+	judge_lost(&p->judge);
+}
+
+/* Bytes of this session were counted by nobody: its receipt can be neither signed nor disputed, and
+ * no later one can be signed without it. */
+static void give_up(struct provider *p)
+{
+	struct body_close body = {.reason = le32_of(CLOSE_ASKED)};
+
+	timer_stop(p->judge_timer);
+	if (p->state != PROVIDER_OPEN)
+		return;
+	memcpy(body.session, p->judge.now.id, SESSION_ID_LEN);
+	control_client_post(p->control, VERB_CLOSE, &body, sizeof(body));
+	session_gone(p, "what it carried as the WireGuard device died is not known");
+}
+
 static void judge(struct provider *p, const struct receipt_offer *offer, bool patient)
 {
 	uint8_t signature[SIGNATURE_LEN];
@@ -465,11 +484,12 @@ static void judge(struct provider *p, const struct receipt_offer *offer, bool pa
 		send_cosign(p, offer, signature);
 		return;
 	case JUDGE_WAIT:
-		if (!patient) {
+		if (patient)
+			timer_set(p->judge_timer, PROVIDER_JUDGE_MS);
+		else if (judge_find(&p->judge, offer->body.session)->lost)
+			give_up(p);
+		else
 			refuse(p, offer);
-			return;
-		}
-		timer_set(p->judge_timer, PROVIDER_JUDGE_MS);
 		return;
 	case JUDGE_REFUSE:
 		refuse(p, offer);

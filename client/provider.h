@@ -78,6 +78,9 @@ void provider_input(struct provider *p, const uint8_t *msg, size_t len);
 void provider_restart(struct provider *p);
 /* Checks that the session is still known, now. */
 void provider_probe(struct provider *p);
+/* The device died, and its last counts with it. What the open session's receipts claim beyond what
+ * is known is not disputed then: the session is given up for a new one. */
+void provider_lost_count(struct provider *p);
 /* To a relay: carry this control datagram to the exit. Dropped unless open. */
 void provider_pass(struct provider *p, const void *msg, size_t len);
 

@@ -97,6 +97,101 @@ static void counts_are_written_only_when_they_change(void **state)
 	assert_int_equal(count.up, 3);
 }
 
+/* ---- the device dies, the agent lives ----------------------------------------------------------
+ */
+
+static void device_dies(void)
+{
+	open_session();
+	t.device = (struct wallet_count){500, 500};
+	provider_lost_count(t.p);
+}
+
+/* Neither a signature nor a quarrel: another session. */
+static void expect_given_up(void)
+{
+	assert_int_equal(now(), PROVIDER_IDLE);
+	assert_int_equal(t.events[PROVIDER_GONE], 1);
+	assert_int_equal(t.events[PROVIDER_LEFT], 0);
+	assert_false(outstanding(VERB_COSIGN));
+	assert_int_equal(t.posts, 1);
+	assert_int_equal(t.posted.verb, VERB_CLOSE);
+	assert_memory_equal(t.posted.body, t.session, SESSION_ID_LEN);
+	t.posts = 0;
+}
+
+static void what_a_dead_device_took_along_is_not_disputed(void **state)
+{
+	uint8_t lost[SESSION_ID_LEN];
+	struct receipt_offer up, down, fair;
+
+	(void)state;
+	device_dies();
+	memcpy(lost, t.session, SESSION_ID_LEN);
+	up = offer_of(501, 500);
+	down = offer_of(500, 500 + LOSS_BYTES + 1);
+	fair = offer_of(500, 500 + LOSS_BYTES);
+	hear_offer(&down);
+	run_for(50);
+	expect_untouched();
+	run_for(100);
+	expect_given_up();
+	provider_open(t.p);
+	run_for(1);
+	hear_offer(&up); /* it asks again, and may */
+	hear_offer(&down);
+	run_for(150);
+	assert_int_equal(now(), PROVIDER_OPENING);
+	assert_false(outstanding(VERB_COSIGN));
+	hear_offer(&fair);
+	expect_signed(&fair);
+	grant();
+	assert_int_equal(t.events[PROVIDER_OPENED], 2);
+	assert_memory_not_equal(t.session, lost, SESSION_ID_LEN);
+	t.posts = 0;
+	up = offer_of(1, 0); /* of the new session, which counts everything */
+	hear_offer(&up);
+	run_for(150);
+	expect_disputed(0, 0);
+}
+
+static void bytes_up_that_nobody_counted(void **state)
+{
+	struct receipt_offer offer;
+
+	(void)state;
+	device_dies();
+	offer = offer_of(501, 500);
+	hear_offer(&offer);
+	run_for(150);
+	expect_given_up();
+}
+
+static void a_dead_device_excuses_no_wrong_amount(void **state)
+{
+	struct receipt_offer offer;
+
+	(void)state;
+	device_dies();
+	offer = offer_of(500, 500);
+	offer.body.amount = le64_of(le64_get(offer.body.amount) + 1);
+	identity_sign(offer.provider_signature, &offer.body, sizeof(offer.body), &t.node);
+	hear_offer(&offer);
+	expect_disputed(500, 500);
+}
+
+static void what_was_counted_is_signed_over_a_dead_device(void **state)
+{
+	struct receipt_offer offer;
+
+	(void)state;
+	device_dies();
+	offer = offer_of(500, 500 + LOSS_BYTES);
+	hear_offer(&offer);
+	expect_signed(&offer);
+	assert_int_equal(now(), PROVIDER_OPEN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -104,6 +199,10 @@ int main(void)
 		TEST(a_signed_receipt_notes_the_count),
 		TEST(an_old_receipt_leaves_the_waiting_one),
 		TEST(counts_are_written_only_when_they_change),
+		TEST(what_a_dead_device_took_along_is_not_disputed),
+		TEST(bytes_up_that_nobody_counted),
+		TEST(a_dead_device_excuses_no_wrong_amount),
+		TEST(what_was_counted_is_signed_over_a_dead_device),
 	};
 
 	crypto_start();
