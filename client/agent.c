@@ -15,10 +15,18 @@
 #include "tunnel/route.h"
 
 #define TICK_MS         500
-#define NETWORK_WAIT_MS 100  /* changes come in bursts */
-#define NETWORK_BACK_MS 1000 /* between tries without any route */
-#define REOPEN_MS       500  /* a provider that ended our session gets a moment */
+#define NETWORK_WAIT_MS 100   /* changes come in bursts */
+#define NETWORK_BACK_MS 1000  /* between tries without any route */
+#define REOPEN_MS       500   /* a provider that ended our session gets a moment */
+#define REOPEN_MAX_MS   30000 /* and more of them if it does so again and again, up to this */
+#define REOPEN_LIVED_MS 2000  /* a session that lived so long was worth having */
 #define TEXT_ROOM       256
+
+/* The next session with a provider that ended the last one. */
+struct reopening {
+	struct event *timer;
+	uint64_t wait_ms; /* after another one that did not live; 0: the last one did */
+};
 
 struct agent {
 	const struct agent_setup *setup;
@@ -38,7 +46,8 @@ struct agent {
 	bool network_forced; /* start over even if our address is the same */
 
 	struct liveness liveness;
-	struct event *tick_timer, *progress_timer, *reopen_timer;
+	struct event *tick_timer, *progress_timer;
+	struct reopening relay_again, exit_again;
 	bool connected_once, stopping, ended;
 	uint64_t started_ms;
 	enum agent_state told_state;
@@ -263,6 +272,24 @@ static void opened(struct agent *a, struct provider *p)
 	provider_restart(a->exit);
 }
 
+/* A relay is wanted back at once, for nothing moves without it; but one that grants and ends, over
+ * and over, must not keep us and it busy. */
+static void reopen_later(struct agent *a, const struct provider *p)
+{
+	struct reopening *again = p == a->relay ? &a->relay_again : &a->exit_again;
+	struct provider_view v;
+
+	provider_view(p, &v);
+	if (v.age_ms >= REOPEN_LIVED_MS)
+		again->wait_ms = 0;
+	else if (again->wait_ms == 0)
+		again->wait_ms = REOPEN_MS;
+	else
+		again->wait_ms =
+			again->wait_ms < REOPEN_MAX_MS / 2 ? again->wait_ms * 2 : REOPEN_MAX_MS;
+	timer_set(again->timer, again->wait_ms == 0 && p == a->exit ? REOPEN_MS : again->wait_ms);
+}
+
 static void provider_changed(void *arg, struct provider *p, enum provider_event event)
 {
 	struct agent *a = arg;
@@ -279,7 +306,7 @@ static void provider_changed(void *arg, struct provider *p, enum provider_event 
 		opened(a, p);
 		break;
 	case PROVIDER_GONE:
-		timer_set(a->reopen_timer, p == a->relay ? 0 : REOPEN_MS);
+		reopen_later(a, p);
 		break;
 	case PROVIDER_SILENT:
 		if (p == a->relay)
@@ -292,18 +319,24 @@ static void provider_changed(void *arg, struct provider *p, enum provider_event 
 	timer_set(a->progress_timer, 0);
 }
 
-static void reopen_due(evutil_socket_t fd, short what, void *arg)
+static void relay_due(evutil_socket_t fd, short what, void *arg)
 {
 	struct agent *a = arg;
-	struct provider_view relay;
 
 	(void)fd;
 	(void)what;
-	if (a->stopping)
-		return;
-	provider_open(a->relay);
-	provider_view(a->relay, &relay);
-	if (relay.state == PROVIDER_OPEN)
+	if (!a->stopping)
+		provider_open(a->relay);
+}
+
+/* Without a session with the relay it waits for that: see opened. */
+static void exit_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct agent *a = arg;
+
+	(void)fd;
+	(void)what;
+	if (!a->stopping && provider_granted(a->relay))
 		provider_open(a->exit);
 }
 
@@ -461,7 +494,8 @@ int agent_create(struct agent **out, struct event_base *base, const struct agent
 	}
 	a->tick_timer = timer_new(base, tick_due, a);
 	a->progress_timer = timer_new(base, progress_due, a);
-	a->reopen_timer = timer_new(base, reopen_due, a);
+	a->relay_again.timer = timer_new(base, relay_due, a);
+	a->exit_again.timer = timer_new(base, exit_due, a);
 	a->network_timer = timer_new(base, network_due, a);
 	make_datapath(a, guard);
 	make_providers(a);
@@ -500,7 +534,8 @@ void agent_destroy(struct agent *a)
 		close(a->watch_fd);
 	event_free(a->tick_timer);
 	event_free(a->progress_timer);
-	event_free(a->reopen_timer);
+	event_free(a->relay_again.timer);
+	event_free(a->exit_again.timer);
 	event_free(a->network_timer);
 	wallet_close(a->wallet);
 	free(a);

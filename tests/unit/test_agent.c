@@ -51,7 +51,8 @@ static struct {
 	uint8_t bind_key[KEY_LEN];
 	struct net_addr bound, exit_wg;
 	uint64_t counter, up, down;
-	bool deaf; /* the relay is gone */
+	bool deaf;   /* the relay is gone */
+	bool fickle; /* it ends every session at once */
 	uint32_t bounds;
 	uint32_t hands;  /* WireGuard initiations since the relay's session began */
 	bool exit_known; /* the relay has seen a control handshake with the exit since then */
@@ -185,6 +186,16 @@ static void begin(struct node *n, const struct control_caller *c)
 	crypto_random(n->session, SESSION_ID_LEN);
 }
 
+static void relay_ends(void)
+{
+	struct body_close body = {.reason = le32_of(CLOSE_IDLE)};
+
+	memcpy(body.session, w.relay.session, SESSION_ID_LEN);
+	w.relay.open = false;
+	control_server_push(w.relay.server, w.relay.caller.client, VERB_CLOSED, &body,
+			    sizeof(body));
+}
+
 static void on_open(const struct control_caller *c, uint32_t id)
 {
 	struct body_granted body = {.window = le64_of(1 << 20), .credit = le64_of(1000)};
@@ -197,6 +208,8 @@ static void on_open(const struct control_caller *c, uint32_t id)
 	memcpy(body.session, w.relay.session, SESSION_ID_LEN);
 	memcpy(body.bind_key, w.bind_key, KEY_LEN);
 	control_server_reply(w.relay.server, c, VERB_GRANTED, id, &body, sizeof(body));
+	if (w.fickle)
+		relay_ends();
 }
 
 static void on_add_peer(const struct control_caller *c, uint32_t id,
@@ -622,6 +635,41 @@ static void a_dead_device_is_made_again(void **state)
 	assert_true(run_until(is_signed, 2));
 }
 
+static bool never(void)
+{
+	return false;
+}
+
+static bool lived(void)
+{
+	struct agent_view v;
+
+	agent_view(w.agent, &v);
+	return v.relay.age_ms >= REOPEN_LIVED_MS;
+}
+
+static void a_relay_that_ends_every_session_makes_no_storm(void **state)
+{
+	uint32_t before = w.relay.opens;
+
+	(void)state;
+	assert_true(run_until(lived, 3));
+	w.fickle = true;
+	relay_ends();
+	assert_false(run_until(never, 1));
+	assert_int_equal(w.relay.opens, before + 2); /* at once, and after half a second */
+	assert_false(run_until(never, 1));
+	assert_int_equal(w.relay.opens, before + 3); /* after another second */
+	w.fickle = false;
+	assert_true(run_until(connected, RECONNECT_S));
+	assert_int_equal(w.relay.opens, before + 4);
+	assert_true(run_until(lived, 3));
+	relay_ends();
+	assert_true(run_until(not_connected, 1));
+	assert_true(run_until(connected, 1)); /* forgiven */
+	assert_int_equal(w.relay.opens, before + 5);
+}
+
 static bool has_ended(void)
 {
 	return w.ended;
@@ -648,6 +696,7 @@ int main(void)
 		cmocka_unit_test(a_restarted_relay_is_found_again),
 		cmocka_unit_test(a_restarted_exit_is_found_again),
 		cmocka_unit_test(a_dead_device_is_made_again),
+		cmocka_unit_test(a_relay_that_ends_every_session_makes_no_storm),
 		cmocka_unit_test(it_leaves_nothing),
 	};
 
