@@ -128,10 +128,35 @@ static uint64_t month_end(const struct tm *now)
 	return (uint64_t)timegm(&next);
 }
 
+/* The name of a payer's allowance in the month of now_s, and that month. */
+static int allowance_key(char key[static NAME_MAX_LEN], const uint8_t payer[static KEY_LEN],
+			 uint64_t now_s, struct tm *tm)
+{
+	char hex[2 * KEY_LEN + 1];
+	time_t t = (time_t)now_s;
+
+	if (!gmtime_r(&t, tm))
+		return -ERANGE;
+	snprintf(key, NAME_MAX_LEN, "free:%s:%04d-%02d", text_hex(hex, payer, KEY_LEN),
+		 tm->tm_year + 1900, tm->tm_mon + 1);
+	return 0;
+}
+
+int books_allowance(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amount,
+		    uint64_t now_s, uint64_t *sum)
+{
+	char key[NAME_MAX_LEN];
+	struct tm tm;
+	int err = allowance_key(key, payer, now_s, &tm);
+
+	if (!err && !txn_known(db, key, &err) && !err)
+		*sum += amount;
+	return err;
+}
+
 int books_allow(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amount, uint64_t now_s)
 {
-	char hex[2 * KEY_LEN + 1], key[NAME_MAX_LEN];
-	time_t t = (time_t)now_s;
+	char key[NAME_MAX_LEN];
 	struct account to;
 	struct amount sum;
 	struct tm tm;
@@ -139,11 +164,10 @@ int books_allow(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amo
 
 	if (amount == 0)
 		return 0;
-	if (!amount_of(&sum, amount) || !gmtime_r(&t, &tm))
+	if (!amount_of(&sum, amount))
 		return -ERANGE;
-	snprintf(key, sizeof(key), "free:%s:%04d-%02d", text_hex(hex, payer, KEY_LEN),
-		 tm.tm_year + 1900, tm.tm_mon + 1);
-	if (txn_known(db, key, &err) || err)
+	err = allowance_key(key, payer, now_s, &tm);
+	if (err || txn_known(db, key, &err) || err)
 		return err;
 	err = account_get(db, key, ACCOUNT_FREE, payer, month_end(&tm), &to);
 	return err ? err : books_fund(db, "sys:free", key, &to, sum, now_s);

@@ -20,6 +20,9 @@ enum account_kind {
 /* The month's allowance of a payer, once a month; 0 also if it was booked before. */
 MUST_CHECK int books_allow(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amount,
 			   uint64_t now_s);
+/* Adds to *sum what books_allow would book now: amount, or 0 if this month's was booked before. */
+MUST_CHECK int books_allowance(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amount,
+			       uint64_t now_s, uint64_t *sum);
 /* A grant until expires_s (0: never). -EEXIST if key was used for another one. */
 MUST_CHECK int books_grant(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amount,
 			   uint64_t expires_s, const uint8_t key[static NONCE_LEN], uint64_t now_s);

@@ -87,7 +87,7 @@ void ledger_cosign(struct ledger *l, const uint8_t session[static SESSION_ID_LEN
 void ledger_dispute(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
 		    uint64_t up, uint64_t down, ledger_done done, void *arg);
 /* The session's final counters; unsigned bytes become debt, and default ends the slow-start window.
- */
+ * A session that carried nothing is forgotten. */
 void ledger_close(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
 		  uint64_t down, ledger_done done, void *arg);
 /* An outstanding (issued, unsigned) receipt of an ended session of this payer; -ENOENT if none. */

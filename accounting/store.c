@@ -107,6 +107,19 @@ static int payer_add(struct store *s, const uint8_t key[static KEY_LEN], struct 
 	return err;
 }
 
+/* Any identity is free to make: until it has signed, defaulted, or been granted something, a payer
+ * is what the policy says of an unknown one, and leaves no row. */
+static int payer_known(struct store *s, const uint8_t key[static KEY_LEN], struct payer *p)
+{
+	int err = payer_find(s, key, p);
+
+	if (err != -ENOENT)
+		return err ? err : books_expire(s->db, key, s->now_s);
+	*p = (struct payer){.window = window_fresh(&s->config.window)};
+	memcpy(p->key, key, KEY_LEN);
+	return 0;
+}
+
 /* The payer's row, made if it is new, with expired credit taken back and the month's allowance. */
 static int payer_meet(struct store *s, const uint8_t key[static KEY_LEN], struct payer *p)
 {
@@ -119,6 +132,16 @@ static int payer_meet(struct store *s, const uint8_t key[static KEY_LEN], struct
 	if (!err)
 		err = books_allow(s->db, key, s->config.free_allowance, s->now_s);
 	return err;
+}
+
+/* What a payer can spend, with the month's allowance whether booked already or not. */
+static int payer_purse(struct store *s, const uint8_t key[static KEY_LEN], struct books_purse *out)
+{
+	int err = books_purse(s->db, key, out);
+
+	return err ? err
+		   : books_allowance(s->db, key, s->config.free_allowance, s->now_s,
+				     &out->free_left);
 }
 
 /* What the sessions of a payer that are not closed say together. */
@@ -183,7 +206,7 @@ static int payer_view(struct store *s, const struct payer *p, struct ledger_paye
 	int err = payer_live(s, p->key, &live);
 
 	if (!err)
-		err = books_purse(s->db, p->key, &purse);
+		err = payer_purse(s, p->key, &purse);
 	if (err)
 		return err;
 	credit = purse.free_left + purse.granted;
@@ -207,7 +230,7 @@ static int payer_view(struct store *s, const struct payer *p, struct ledger_paye
 int store_payer(struct store *s, const uint8_t payer[static KEY_LEN], struct ledger_payer *out)
 {
 	struct payer p;
-	int err = payer_meet(s, payer, &p);
+	int err = payer_known(s, payer, &p);
 
 	return err ? err : payer_view(s, &p, out);
 }
@@ -215,7 +238,7 @@ int store_payer(struct store *s, const uint8_t payer[static KEY_LEN], struct led
 static int payer_default(struct store *s, const uint8_t key[static KEY_LEN])
 {
 	struct payer p;
-	int err = payer_find(s, key, &p);
+	int err = payer_meet(s, key, &p);
 
 	if (err)
 		return err;
@@ -321,7 +344,7 @@ int store_session(struct store *s, enum role role, const uint8_t session[static 
 		return -EINVAL;
 	if (db_disk_free(s->db) < STORE_RESERVE)
 		return -ENOSPC;
-	err = payer_meet(s, payer, &p);
+	err = payer_known(s, payer, &p);
 	if (!err)
 		err = session_add(s, role, session, payer);
 	return err ? err : payer_view(s, &p, out);
@@ -545,12 +568,23 @@ int store_dispute(struct store *s, const uint8_t session[static SESSION_ID_LEN],
 	return err ? err : payer_default(s, x.payer);
 }
 
+/* Nothing was carried, so there never was a receipt: it leaves nothing. */
+static int session_forget(struct store *s, const struct session *x)
+{
+	struct db_stmt *q = db_prepare(s->db, "DELETE FROM session WHERE id = ?");
+
+	db_bind_u64(q, x->id);
+	return db_run(q);
+}
+
 /* An open session is over: closed if all is signed, else unpaid, a default, and a receipt to ask
  * for. */
 static int session_end(struct store *s, struct session *x)
 {
 	int err = 0;
 
+	if (!x->final_up && !x->final_down)
+		return session_forget(s, x);
 	x->state = session_unsigned(x) ? SESSION_UNPAID : SESSION_CLOSED;
 	if (x->state == SESSION_UNPAID && !x->outstanding)
 		err = session_offer(s, x);
@@ -567,6 +601,8 @@ int store_end(struct store *s, const uint8_t session[static SESSION_ID_LEN], uin
 	struct session x;
 	int err = session_find(s, session, &x);
 
+	if (err == -EACCES && !up && !down)
+		return 0; /* as when it was forgotten */
 	if (err)
 		return err;
 	if (up > BYTES_MAX || down > BYTES_MAX)
@@ -623,7 +659,7 @@ static int query_credits(struct store *s, const struct query *q, struct query_ro
 		struct books_purse purse;
 		struct live live;
 
-		err = books_purse(s->db, row->peer, &purse);
+		err = payer_purse(s, row->peer, &purse);
 		if (!err)
 			err = payer_live(s, row->peer, &live);
 		if (err)

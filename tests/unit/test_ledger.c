@@ -334,6 +334,7 @@ static void test_stop_finishes(void **state)
 		uint8_t id[SESSION_ID_LEN] = {8, (uint8_t)i, (uint8_t)(i >> 8)};
 
 		ledger_open(l, ROLE_RELAY, id, payer.id, on_payer, NULL);
+		ledger_issue(l, id, 1, 0, on_offer, NULL); /* or it would leave nothing */
 	}
 	ledger_stop(l);
 	assert_int_equal(got.calls, 0);
@@ -341,7 +342,7 @@ static void test_stop_finishes(void **state)
 	ledger_query(l, &q, on_rows, NULL);
 	assert_int_equal(await(l, 1), 0);
 	assert_int_equal(got.rows.count, 10);
-	assert_int_equal(got.rows.session[0].state, SESSION_CLOSED);
+	assert_int_equal(got.rows.session[0].state, SESSION_UNPAID);
 	ledger_stop(l);
 }
 
@@ -374,6 +375,7 @@ static void test_node_killed(void **state)
 		l = start();
 		child = ledger_pid(l);
 		ledger_open(l, ROLE_RELAY, session, payer.id, on_payer, NULL);
+		ledger_issue(l, session, 1, 0, on_offer, NULL);
 		if (write(pipes[1], &child, sizeof(child)) != sizeof(child))
 			_exit(1);
 		pause();

@@ -254,8 +254,47 @@ static void test_allowance_by_month(void **state)
 	store->now_s++; /* February: the rest of January's is gone, not added up */
 	assert_int_equal(payer_now(alice.id).credit, 1000000);
 	assert_int_equal(payer_now(alice.id).credit, 1000000);
+	pay(first, 3 * MIB, &p);
+	assert_int_equal(p.credit, 999999);
 	store->now_s--; /* a clock set back books nothing twice */
+	assert_int_equal(payer_now(alice.id).credit, 999999);
+	pay(first, 4 * MIB, &p);
+	assert_int_equal(p.credit, 999998);
+	check_invariants();
+}
+
+/* Identities are free: one that only asks must not make the books grow. */
+static void test_strangers_leave_nothing(void **state)
+{
+	static const char *const tables[] = {
+		"SELECT count(*) FROM session", "SELECT count(*) FROM payer",
+		"SELECT count(*) FROM account", "SELECT count(*) FROM txn"};
+	struct receipt_offer offer;
+	struct ledger_payer p;
+
+	(void)state;
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	assert_int_equal(p.credit, 1000000);
+	assert_int_equal(p.window, MIB);
+	assert_int_equal(do_issue(first, 0, 0, &offer), -EALREADY);
+	assert_int_equal(do_close(first, 0, 0), 0);
+	assert_int_equal(do_close(first, 0, 0), 0); /* again */
+	assert_int_equal(do_issue(first, 0, 0, &offer), -EACCES);
 	assert_int_equal(payer_now(alice.id).credit, 1000000);
+	assert_int_equal(do_open(ROLE_RELAY, second, bob.id, &p), 0);
+	restart();
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		assert_int_equal(count_of(tables[i]), 0);
+	/* One byte that nobody signed stays, with who owes it; and so does what was signed. */
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	assert_int_equal(do_close(first, 1, 0), 0);
+	assert_int_equal(payer_now(alice.id).debt, 1);
+	assert_int_equal(count_of("SELECT count(*) FROM payer"), 1);
+	assert_int_equal(do_unpaid(alice.id, &offer), 0);
+	assert_int_equal(do_cosign(&offer, &alice, &p), 0);
+	assert_int_equal(do_close(first, 0, 0), 0);
+	assert_int_equal(count_of("SELECT count(*) FROM session"), 1);
+	assert_int_equal(payer_now(alice.id).credit, 999999);
 	check_invariants();
 }
 
@@ -394,6 +433,7 @@ int main(void)
 		TEST(test_two_roles_share),
 		TEST(test_free_node),
 		TEST(test_allowance_by_month),
+		TEST(test_strangers_leave_nothing),
 		TEST(test_grants),
 		TEST(test_many_grants),
 		TEST(test_pages),

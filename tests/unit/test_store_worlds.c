@@ -259,6 +259,12 @@ static void step_cosign(struct model_session *s)
 	check_payer(s->payer, &said);
 }
 
+/* What ended before it carried anything is not in the books any more. */
+static bool is_forgotten(const struct model_session *s)
+{
+	return s->state == SESSION_CLOSED && s->known == 0;
+}
+
 static void step_duplicate(struct model_session *s)
 {
 	struct ledger_payer said;
@@ -269,7 +275,7 @@ static void step_duplicate(struct model_session *s)
 		check_payer(s->payer, &said);
 	}
 	assert_int_equal(do_signature(s->id, s->seq + 1 + draw(3), junk, &said),
-			 s->state == SESSION_FROZEN ? -EACCES : -EBADMSG);
+			 s->state == SESSION_FROZEN || is_forgotten(s) ? -EACCES : -EBADMSG);
 }
 
 static void step_dispute(struct model_session *s)
@@ -282,7 +288,7 @@ static void step_dispute(struct model_session *s)
 	if (draw(3))
 		return;
 	err = do_dispute(s->id, s->seq + 1);
-	assert_int_equal(err, frozen || offered ? 0 : -EBADMSG);
+	assert_int_equal(err, frozen || offered ? 0 : is_forgotten(s) ? -EACCES : -EBADMSG);
 	if (frozen || !offered)
 		return;
 	s->state = SESSION_FROZEN;
