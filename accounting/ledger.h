@@ -27,7 +27,7 @@ struct ledger_config {
 	uint32_t receipt_seconds, loss_ppm;
 	uint64_t loss_bytes;
 	uint64_t terms_days;     /* validity of terms and descriptor */
-	uint64_t free_allowance; /* micro-credits a new payer may spend, once a month */
+	uint64_t free_allowance; /* micro-credits each payer may spend every month */
 };
 
 struct ledger;

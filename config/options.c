@@ -44,7 +44,8 @@ static const struct option node_options[] = {
 	 "exit's clients. Leave it out unless you run a network of your own."},
 
 	{"Relay", "Exit", OPTION_PATHS, AT(exits), AT(exit_count), NULL, 0, 0, NULL,
-	 "The descriptor file of an exit this relay forwards to; one a line, up to 64."},
+	 "The descriptor file of an exit this relay forwards to; one a line, up to 64. It expires: "
+	 "get the exit's newer one in time, and reload."},
 	{"Relay", "Workers", OPTION_U32, AT(workers), 0, "0", 0, 64, "threads",
 	 "Threads that forward; 0: one per processor."},
 	{"Relay", "MaxSessions", OPTION_U32, AT(max_sessions), 0, "4096", 1, 65536, "sessions",
@@ -52,7 +53,8 @@ static const struct option node_options[] = {
 	{"Relay", "SessionsPerPayer", OPTION_U32, AT(sessions_per_payer), 0, "8", 1, 65536,
 	 "sessions", "Sessions at once of one payer; they share one credit window."},
 	{"Relay", "Idle", OPTION_SECONDS, AT(idle_seconds), 0, "300 s", 10, 86400, "seconds",
-	 "A session without traffic for so long is closed. Used by the exit role too."},
+	 "A session without traffic or a sign of life of its client for so long is closed. Used by "
+	 "the exit role too."},
 
 	{"Exit", "Interface", OPTION_IFACE, AT(interface), 0, "culvert0", 0, 0, NULL,
 	 "The WireGuard interface this exit makes, and removes when it stops."},
@@ -67,7 +69,8 @@ static const struct option node_options[] = {
 	 "Inner addresses given to clients, one IPv4 and one IPv6 network; the first of each is "
 	 "the exit's own."},
 	{"Exit", "DNS", OPTION_IPS, AT(dns4), AT(dns6), NULL, 0, 0, NULL,
-	 "Name servers clients are told to use, one IPv4 and one IPv6 at most."},
+	 "Name servers clients are told of, one IPv4 and one IPv6 at most. `culvert up` does not "
+	 "set them."},
 	{"Exit", "AllowSmtp", OPTION_YES_NO, AT(allow_smtp), 0, "no", 0, 0, NULL,
 	 "Let clients reach TCP port 25. Expect complaints about spam."},
 	{"Exit", "MaxPeers", OPTION_U32, AT(max_peers), 0, "256", 1, 65000, "peers",
@@ -81,18 +84,20 @@ static const struct option node_options[] = {
 	 "What a GiB through the exit costs, in micro-credits."},
 	{"Price", "FreeAllowance", OPTION_U64, AT(free_allowance), 0, "2000", 0, PRICE_MAX,
 	 "micro-credits",
-	 "What a new payer may spend every month before it needs credit; 0: nothing. The default "
+	 "What each payer may spend every month before it needs credit; 0: nothing. The default "
 	 "buys a GiB or two at the default prices."},
 	{"Price", "WindowStart", OPTION_BYTES, AT(window_start), 0, "1 MiB", 1024, TIB, NULL,
-	 "What an unknown payer may use before it must have signed: all you can lose to it."},
+	 "What an unknown payer may use before it must have signed: what you can lose to each "
+	 "key."},
 	{"Price", "WindowCap", OPTION_BYTES, AT(window_cap), 0, "64 MiB", 1024, TIB, NULL,
 	 "The same for a payer who has always signed; the window doubles up to here."},
 	{"Price", "ReceiptEvery", OPTION_SECONDS, AT(receipt_seconds), 0, "30 s", 1, 86400,
 	 "seconds", "A receipt at least this often while bytes flow (and every quarter window)."},
 	{"Price", "LossShare", OPTION_SHARE, AT(loss_ppm), 0, "5 %", 0, SHARE_MAX, "ppm",
-	 "Down bytes lost behind this node's meter that the payer bears, as a share of them."},
+	 "Down bytes lost behind this node's meter that the payer bears, as a share of them. "
+	 "`culvert up` refuses terms with more than 20 %."},
 	{"Price", "LossConstant", OPTION_BYTES, AT(loss_bytes), 0, "8 MiB", 0, TIB, NULL,
-	 "The same as a constant, on top of LossShare."},
+	 "The same as a constant, on top of LossShare. `culvert up` refuses more than 64 MiB."},
 	{"Price", "TermsDays", OPTION_U32, AT(terms_days), 0, "30", 1, DAY_MAX, "days",
 	 "How long prices and descriptor are good for once signed; they are renewed in time."},
 

@@ -64,8 +64,8 @@ void session_add(struct exit_role *e, const struct control_caller *caller, uint3
 void session_close(struct exit_peer *p, enum close_reason reason);
 /* Drives a closing session on; may end and free it. */
 void session_closing(struct exit_peer *p, uint64_t now);
-/* Shares the window of the payer with this id among its live sessions, and releases or holds by it.
- */
+/* Shares the window of the payer with this id among its live sessions and releases those that may
+ * go on by it; those that may not any more are held by the next poll. */
 void session_window(struct exit_role *e, const uint8_t id[static KEY_LEN],
 		    const struct ledger_payer *payer);
 /* That receipt of an earlier session is signed: on to the next one there may be. */

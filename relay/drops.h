@@ -15,7 +15,8 @@
 	X(wrong_direction, "a type that this direction does not carry")                            \
 	X(unknown_index, "a receiver index the other side did not announce to this session")       \
 	X(index_taken, "an initiation with a sender index another session towards this exit uses") \
-	X(initiation_flood, "an initiation too many: none of its session's is answered")           \
+	X(initiation_flood,                                                                        \
+	  "beyond the initiations of a session that may go unanswered in a second")                \
 	X(exit_initiation, "an initiation from an exit: it names no session")                      \
 	X(window, "beyond the credit window")                                                      \
 	X(exit_refused, "the exit's address is gone or may not be sent to")                        \

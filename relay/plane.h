@@ -59,8 +59,8 @@ struct plane_config {
 };
 
 struct plane_ops {
-	/* A datagram that is not WireGuard's (type outside 1..4), at most PLANE_CONTROL_MAX bytes.
-	 */
+	/* A datagram of the control channel or BIND (types 0x11..0x18), at most PLANE_CONTROL_MAX
+	 * bytes. */
 	void (*control)(void *arg, unsigned worker, const struct net_addr *from, const uint8_t *msg,
 			size_t len);
 	void (*installed)(void *arg, uint32_t handle,

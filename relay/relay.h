@@ -27,8 +27,8 @@ MUST_CHECK int relay_create(struct relay **out, const struct relay_config *confi
 			    struct event_base *base, struct ledger *ledger,
 			    const struct descriptor *self);
 void relay_set_control(struct relay *r, struct control_server *control);
-/* Retires every session, issues and stores what can be, calls done when the ledger has the last
- * word. */
+/* Retires every session and shows the last receipts; calls done once all are settled with the
+ * ledger, or after two seconds: what has no signature by then is handed over as it is. */
 void relay_stop(struct relay *r, void (*done)(void *arg), void *arg);
 /* The ledger is not dispatched any more by then: answers outstanding are forgotten. NULL is fine.
  */
@@ -41,8 +41,8 @@ void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN]);
 
 /*
  * The exits this relay forwards to, whole and anew at each load. Refused ones (special address, own
- * address, expired, no exit) are reported by name and index through `why` (may be NULL) and left
- * out; sessions of exits that went away are closed.
+ * address, expired, no exit) are reported by index, with the reason, through `why` (may be NULL)
+ * and left out; sessions of exits that went away are closed.
  */
 typedef void (*relay_exit_refused)(void *arg, size_t i, const char *why);
 void relay_set_exits(struct relay *r, const struct descriptor *exits, size_t count,

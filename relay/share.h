@@ -28,7 +28,8 @@ struct share_group {
 	uint32_t count;
 };
 
-/* Adds m with a share of 0. m stays the caller's and must leave before it goes. */
+/* Adds m, which may carry nothing more until share_plan gives it a part. m stays the caller's and
+ * must leave before it goes. */
 void share_join(struct share_group *g, struct share_member *m);
 void share_leave(struct share_group *g, struct share_member *m);
 
