@@ -15,8 +15,7 @@
 	X(wrong_direction, "a type that this direction does not carry")                            \
 	X(unknown_index, "a receiver index the other side did not announce to this session")       \
 	X(index_taken, "an initiation with a sender index another session towards this exit uses") \
-	X(initiation_flood,                                                                        \
-	  "beyond the initiations of a session that may go unanswered in a second")                \
+	X(initiation_flood, "an initiation while too many of its session are unanswered")          \
 	X(exit_initiation, "an initiation from an exit: it names no session")                      \
 	X(window, "beyond the credit window")                                                      \
 	X(exit_refused, "the exit's address is gone or may not be sent to")                        \
