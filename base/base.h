@@ -1,4 +1,4 @@
-/* What every file may use: attributes and the few helpers C lacks. */
+/* What every file may use: attributes and the few functions C lacks. */
 #ifndef BASE_BASE_H
 #define BASE_BASE_H
 

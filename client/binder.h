@@ -1,6 +1,7 @@
 /*
  * One BIND exchange: proves to the relay that a fresh port of this host is ours, so that the
- * session's data path moves there (design: BIND, CHALLENGE, ANSWER, BOUND). Main thread only.
+ * session's data path moves there (BIND, CHALLENGE, ANSWER, BOUND: docs/protocol.md). Main thread
+ * only.
  */
 #ifndef CLIENT_BINDER_H
 #define CLIENT_BINDER_H

@@ -56,7 +56,7 @@ static bool contains_ours(void)
 }
 
 /* Who guards an agent, and its wireguard-go (0: the kernel's device). */
-struct helpers {
+struct others {
 	pid_t guard, device;
 };
 
@@ -73,12 +73,12 @@ static bool leave_socket(void)
 	return ok;
 }
 
-/* An agent that made everything, says who its helpers are, and waits to be killed. */
+/* An agent that made everything, says who else works for it, and waits to be killed. */
 static void __attribute__((noreturn)) agent(int say, bool clean_end)
 {
 	struct tunnel_config config = {.backend = TUNNEL_AUTO, .fwmark = MARK};
 	struct tunnel_prefix all[2] = {{.net.ip = {[10] = 0xff, [11] = 0xff}}, {.bits = 0}};
-	struct helpers helpers;
+	struct others others;
 	struct tunnel *device;
 	struct guard *g;
 	int lock = guard_lock(sock);
@@ -101,14 +101,14 @@ static void __attribute__((noreturn)) agent(int say, bool clean_end)
 		guard_end(g);
 		_exit(0);
 	}
-	helpers = (struct helpers){g->pid, tunnel_watch_fd(device) < 0 ? 0 : device->pid};
-	if (write(say, &helpers, sizeof(helpers)) < 0)
+	others = (struct others){g->pid, tunnel_watch_fd(device) < 0 ? 0 : device->pid};
+	if (write(say, &others, sizeof(others)) < 0)
 		_exit(4);
 	for (;;)
 		pause();
 }
 
-static pid_t start_agent(struct helpers *helpers)
+static pid_t start_agent(struct others *others)
 {
 	int say[2];
 	pid_t pid;
@@ -118,7 +118,7 @@ static pid_t start_agent(struct helpers *helpers)
 	if (pid == 0)
 		agent(say[1], false);
 	close(say[1]);
-	assert_int_equal(read(say[0], helpers, sizeof(*helpers)), sizeof(*helpers));
+	assert_int_equal(read(say[0], others, sizeof(*others)), sizeof(*others));
 	close(say[0]);
 	return pid;
 }
@@ -163,8 +163,8 @@ static void dir_is_empty(void)
 
 static void killed_agent_is_cleaned_after(void **state)
 {
-	struct helpers helpers;
-	pid_t pid = start_agent(&helpers);
+	struct others others;
+	pid_t pid = start_agent(&others);
 	int lock;
 
 	(void)state;
@@ -181,14 +181,14 @@ static void killed_agent_is_cleaned_after(void **state)
 
 static void killed_guard_is_made_good_by_the_next(void **state)
 {
-	struct helpers helpers;
-	pid_t pid = start_agent(&helpers);
+	struct others others;
+	pid_t pid = start_agent(&others);
 	int lock;
 
 	(void)state;
-	kill(helpers.guard, SIGKILL);
-	if (helpers.device) /* so that it cannot remove its own socket */
-		kill(helpers.device, SIGKILL);
+	kill(others.guard, SIGKILL);
+	if (others.device) /* so that it cannot remove its own socket */
+		kill(others.device, SIGKILL);
 	end(pid);
 	lock = wait_lock();
 	assert_in_range(lock, 0, 1000);
@@ -201,14 +201,14 @@ static void killed_guard_is_made_good_by_the_next(void **state)
 
 static void stop_signals_do_not_end_the_guard(void **state)
 {
-	struct helpers helpers;
-	pid_t pid = start_agent(&helpers);
+	struct others others;
+	pid_t pid = start_agent(&others);
 	int lock;
 
 	(void)state;
-	kill(helpers.guard, SIGTERM);
-	kill(helpers.guard, SIGINT);
-	kill(helpers.guard, SIGHUP);
+	kill(others.guard, SIGTERM);
+	kill(others.guard, SIGINT);
+	kill(others.guard, SIGHUP);
 	usleep(50000);
 	end(pid);
 	lock = wait_lock();
