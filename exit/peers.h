@@ -36,8 +36,8 @@ struct exit_peer {
 	uint32_t number; /* in the pool; 0: handed on to a newer session */
 	struct nat_pair inner;
 
-	/* what the device counts; up and down leave out what was there before and what came while
-	 * held */
+	/* what the device counts; up and down leave out what was there before, and up what came
+	 * while held */
 	uint64_t base_rx, base_tx, rx, tx;
 	uint64_t up, down;
 	uint64_t polled; /* up + down at the last poll */
