@@ -194,7 +194,7 @@ static void one_byte_too_many_down(void **state)
 		expect_untouched();
 	}
 	hear_offer(&offer);
-	run_for(60);
+	run_for(500);
 	expect_disputed(500, 500);
 }
 
@@ -207,7 +207,7 @@ static void one_byte_too_many_up(void **state)
 	t.device = (struct wallet_count){500, 500};
 	offer = offer_of(501, 500);
 	hear_offer(&offer);
-	run_for(150);
+	run_for(600);
 	expect_disputed(500, 500);
 }
 
@@ -221,7 +221,7 @@ static void earlier_sessions_count_for_nothing(void **state)
 	t.device = (struct wallet_count){1500, 5500};
 	offer = offer_of(501, 500);
 	hear_offer(&offer);
-	run_for(150);
+	run_for(600);
 	expect_disputed(500, 500);
 }
 

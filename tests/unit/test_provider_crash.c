@@ -28,11 +28,11 @@ static void what_was_counted_before_a_crash_is_signed(void **state)
 	t.has_head = true;
 	offer = offer_of(500, 900 + LOSS_BYTES + 1);
 	hear_offer(&offer);
-	run_for(150);
+	run_for(600);
 	expect_untouched();
 	offer = offer_of(501, 900 + LOSS_BYTES);
 	hear_offer(&offer);
-	run_for(150);
+	run_for(600);
 	expect_untouched();
 }
 
@@ -134,13 +134,13 @@ static void what_a_dead_device_took_along_is_not_disputed(void **state)
 	hear_offer(&down);
 	run_for(50);
 	expect_untouched();
-	run_for(100);
+	run_for(500);
 	expect_given_up();
 	provider_open(t.p);
 	run_for(1);
 	hear_offer(&up); /* it asks again, and may */
 	hear_offer(&down);
-	run_for(150);
+	run_for(600);
 	assert_int_equal(now(), PROVIDER_OPENING);
 	assert_false(outstanding(VERB_COSIGN));
 	hear_offer(&fair);
@@ -151,7 +151,7 @@ static void what_a_dead_device_took_along_is_not_disputed(void **state)
 	t.posts = 0;
 	up = offer_of(1, 0); /* of the new session, which counts everything */
 	hear_offer(&up);
-	run_for(150);
+	run_for(600);
 	expect_disputed(0, 0);
 }
 
@@ -163,7 +163,7 @@ static void bytes_up_that_nobody_counted(void **state)
 	device_dies();
 	offer = offer_of(501, 500);
 	hear_offer(&offer);
-	run_for(150);
+	run_for(600);
 	expect_given_up();
 }
 
