@@ -9,11 +9,18 @@ build=$1 test=$2
 work=build/kernel
 mkdir -p "$work"
 
+# The package of the newest cloud kernel; fails if the lists are missing or name one that is gone.
+download() {
+	package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends:/ { print $2; exit }')
+	[ -n "$package" ] && (cd "$work" && rm -f ./*.deb && apt-get download -q "$package" >apt.log 2>&1)
+}
+
 fetch_kernel() {
 	[ -e "$work/tree/boot" ] && return
-	package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ { print $2; exit }')
-	[ -n "$package" ] || { echo "check-kernel: no linux-image-cloud-amd64; run 'apt-get update'" >&2; exit 1; }
-	(cd "$work" && apt-get download -q "$package" >apt.log 2>&1) || { cat "$work/apt.log" >&2; exit 1; }
+	if ! download; then
+		apt-get update -q >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; exit 1; }
+		download || { echo "check-kernel: no linux-image-cloud-amd64 to be had" >&2; cat "$work/apt.log" >&2; exit 1; }
+	fi
 	rm -rf "$work/tree.new"
 	dpkg -x "$work/$package"_*.deb "$work/tree.new"
 	mv "$work/tree.new" "$work/tree"
