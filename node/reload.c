@@ -16,8 +16,8 @@ static void refused(void *arg, size_t i, const char *why)
 {
 	const struct loaded *l = arg;
 
-	log_warnx("%s: this exit is not used: %s; remove it from [Relay] Exit, get a newer "
-		  "descriptor, or see AllowRange",
+	log_warnx("%s: this exit is not used: %s; remove it from [Relay] Exit or get another "
+		  "descriptor (`culvert check` says more)",
 		  l->config->exits[l->from[i]], why);
 }
 
