@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "accounting/rows.h"
 #include "accounting/store.c"
 #include "tests/lib/books.h"
 

@@ -1,0 +1,111 @@
+/*
+ * The insides of the provider's books, for the files that make up the store: the rows of its tables
+ * and what reads and writes them. Everything happens inside the caller's transaction. Errors are
+ * those of store.h. One thread.
+ */
+#ifndef ACCOUNTING_ROWS_H
+#define ACCOUNTING_ROWS_H
+
+#include "accounting/books.h"
+#include "accounting/store.h"
+
+enum {
+	HOUR = 3600,
+	ROLES = 3, /* arrays by enum role */
+};
+
+/* A session's counters stay below this, so that sums of them fit SQLite's integers. */
+#define BYTES_MAX (UINT64_C(1) << 61)
+
+struct store {
+	struct db *db;
+	struct store_config config;
+	const struct identity *by;
+	uint64_t now_s;
+	bool has_terms[ROLES];
+	struct terms terms[ROLES];
+	uint8_t terms_hash[ROLES][KEY_LEN];
+};
+
+/* One row of table session. */
+struct session {
+	uint64_t id;
+	uint8_t key[SESSION_ID_LEN];
+	uint8_t payer[KEY_LEN];
+	uint8_t terms[KEY_LEN];
+	enum role role;
+	enum session_state state;
+	uint64_t price;
+	uint64_t seq, up, down, amount; /* the newest co-signed receipt's */
+	uint64_t final_up, final_down;  /* carried, as far as known */
+	uint64_t posted;
+	bool outstanding;
+	struct receipt_offer offer; /* if outstanding */
+};
+
+/* One row of table payer. */
+struct payer {
+	uint64_t id;
+	uint8_t key[KEY_LEN];
+	struct window window;
+	uint64_t bytes, earned;
+	uint64_t worked; /* bytes of debt worked off; never more than there is */
+};
+
+/* ---- payers.c ---- */
+
+MUST_CHECK int payer_save(struct store *s, const struct payer *p);
+/* Any identity is free to make: until it has signed, defaulted, or been granted something, a payer
+ * is what the policy says of an unknown one, and leaves no row. */
+MUST_CHECK int payer_known(struct store *s, const uint8_t key[static KEY_LEN], struct payer *p);
+/* The payer's row, made if it is new, with expired credit taken back and the month's allowance. */
+MUST_CHECK int payer_meet(struct store *s, const uint8_t key[static KEY_LEN], struct payer *p);
+/* What a payer can spend, with the month's allowance whether booked already or not. */
+MUST_CHECK int payer_purse(struct store *s, const uint8_t key[static KEY_LEN],
+			   struct books_purse *out);
+
+/* What the sessions of a payer that are not closed say together. */
+struct live {
+	uint64_t open, roles; /* open sessions, and in how many roles */
+	uint64_t price;       /* the highest of the open ones */
+	uint64_t debt;        /* bytes carried in ended sessions and unsigned */
+	uint64_t due;         /* signed and not yet booked, or to be once the debt is signed */
+};
+MUST_CHECK int payer_live(struct store *s, const uint8_t key[static KEY_LEN], struct live *live);
+/* Where the payer stands: its window, credit and debt. */
+MUST_CHECK int payer_view(struct store *s, const struct payer *p, struct ledger_payer *out);
+/* It left bytes unsigned: back to the starting window. */
+MUST_CHECK int payer_default(struct store *s, const uint8_t key[static KEY_LEN]);
+
+/* ---- session_rows.c ---- */
+
+#define SESSION_SELECT                                                                        \
+	"SELECT id, key, payer, terms, role, state, price, seq, up, down, amount, final_up, " \
+	"final_down, posted, offer FROM session "
+
+/* Out of a stepped SESSION_SELECT, which it ends. */
+MUST_CHECK int session_row_read(struct db_stmt *q, struct session *x);
+MUST_CHECK int session_row_find(struct store *s, const uint8_t key[static SESSION_ID_LEN],
+				struct session *x); /* -EACCES: none */
+MUST_CHECK int session_row_save(struct store *s, const struct session *x);
+MUST_CHECK int session_row_add(struct store *s, enum role role,
+			       const uint8_t key[static SESSION_ID_LEN],
+			       const uint8_t payer[static KEY_LEN]);
+/* Nothing was carried, so there never was a receipt: it leaves nothing. */
+MUST_CHECK int session_row_forget(struct store *s, const struct session *x);
+/* The newest co-signed receipt, which the next one continues. */
+MUST_CHECK int session_row_head(struct store *s, const struct session *x, struct receipt *out);
+/* Signs the next receipt over final_up and final_down and keeps it as the outstanding one. */
+MUST_CHECK int session_row_offer(struct store *s, struct session *x);
+/* Counters only ever grow; what was seen before stands if a meter was lost. */
+void session_row_carried(struct session *x, uint64_t up, uint64_t down);
+bool session_row_unsigned(const struct session *x);
+MUST_CHECK int receipt_row_add(struct store *s, const struct session *x, const struct receipt *r);
+
+/* ---- sessions.c ---- */
+
+/* An open session is over: closed if all is signed, else unpaid, a default, and a receipt to ask
+ * for. */
+MUST_CHECK int session_row_end(struct store *s, struct session *x);
+
+#endif

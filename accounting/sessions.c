@@ -1,0 +1,227 @@
+#include "accounting/rows.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+int store_session(struct store *s, enum role role, const uint8_t session[static SESSION_ID_LEN],
+		  const uint8_t payer[static KEY_LEN], struct ledger_payer *out)
+{
+	struct payer p;
+	int err;
+
+	if ((unsigned)role >= ROLES || !s->has_terms[role])
+		return -EINVAL;
+	if (db_disk_free(s->db) < STORE_RESERVE)
+		return -ENOSPC;
+	err = payer_known(s, payer, &p);
+	if (!err)
+		err = session_row_add(s, role, session, payer);
+	return err ? err : payer_view(s, &p, out);
+}
+
+int store_issue(struct store *s, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
+		uint64_t down, struct receipt_offer *out)
+{
+	struct session x;
+	int err = session_row_find(s, session, &x);
+
+	if (err)
+		return err;
+	if (x.state != SESSION_OPEN)
+		return -EACCES;
+	if (up > BYTES_MAX || down > BYTES_MAX)
+		return -ERANGE;
+	session_row_carried(&x, up, down);
+	if (!x.outstanding && !session_row_unsigned(&x))
+		return -EALREADY;
+	if (!x.outstanding)
+		err = session_row_offer(s, &x);
+	if (!err)
+		err = session_row_save(s, &x);
+	if (!err)
+		*out = x.offer;
+	return err;
+}
+
+/* Books what the receipts of a session come to, as far as the payer's purse goes. */
+static int session_post(struct store *s, struct session *x, uint64_t *paid)
+{
+	char hex[2 * SESSION_ID_LEN + 1], key[64];
+	int err;
+
+	snprintf(key, sizeof(key), "pay:%s:%" PRIu64, text_hex(hex, x->key, SESSION_ID_LEN),
+		 x->seq);
+	err = books_pay(s->db, x->payer, x->amount - x->posted, key, s->now_s, paid);
+	x->posted += *paid;
+	return err;
+}
+
+/* Bytes signed in a live session make as many of debt good; and what is worked off may not outlast
+ * the debt itself, which a late signature takes away. */
+static int payer_work_off(struct store *s, struct payer *p, uint64_t bytes)
+{
+	struct live live;
+	int err = payer_live(s, p->key, &live);
+
+	if (!err)
+		p->worked = window_work_off(p->worked, bytes, live.debt);
+	return err;
+}
+
+/* The outstanding receipt is signed: head, window, debt, credits, and what comes next. */
+static int session_signed(struct store *s, struct session *x, const struct receipt *r,
+			  struct payer *p)
+{
+	const struct receipt_body *body = &r->offer.body;
+	uint64_t before = x->up + x->down, bytes, paid;
+	bool live = x->state == SESSION_OPEN;
+	int err;
+
+	x->seq = le64_get(body->seq);
+	x->up = le64_get(body->bytes_up);
+	x->down = le64_get(body->bytes_down);
+	x->amount = le64_get(body->amount);
+	x->outstanding = false;
+	err = receipt_row_add(s, x, r);
+	if (!err)
+		err = session_post(s, x, &paid);
+	if (err)
+		return err;
+	bytes = x->up + x->down - before;
+	p->bytes += bytes;
+	p->earned += paid;
+	window_signed(&p->window, &s->config.window, bytes);
+	if (x->state == SESSION_UNPAID && !session_row_unsigned(x))
+		x->state = SESSION_CLOSED;
+	else if (x->state == SESSION_UNPAID)
+		err = session_row_offer(s, x);
+	if (!err)
+		err = session_row_save(s, x);
+	if (!err)
+		err = payer_work_off(s, p, live ? bytes : 0);
+	return err ? err : payer_save(s, p);
+}
+
+/* A co-signature we have already: right only if it is the very same. */
+static int session_resigned(struct store *s, struct session *x, uint64_t seq,
+			    const uint8_t signature[static SIGNATURE_LEN])
+{
+	struct receipt old;
+	int err;
+
+	x->seq = seq;
+	err = session_row_head(s, x, &old);
+	if (err)
+		return err == -ENOENT ? -EBADMSG : err;
+	return crypto_equal(old.payer_signature, signature, SIGNATURE_LEN) ? 0 : -EBADMSG;
+}
+
+int store_cosign(struct store *s, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
+		 const uint8_t signature[static SIGNATURE_LEN], struct ledger_payer *out)
+{
+	struct session x;
+	struct receipt r;
+	struct payer p;
+	int err = session_row_find(s, session, &x);
+
+	if (err)
+		return err;
+	if (x.state == SESSION_FROZEN)
+		return -EACCES;
+	if (seq >= 1 && seq <= x.seq) {
+		err = session_resigned(s, &x, seq, signature);
+		return err ? err : store_payer(s, x.payer, out);
+	}
+	if (!x.outstanding || seq != le64_get(x.offer.body.seq) ||
+	    !identity_verify(signature, &x.offer, sizeof(x.offer), x.payer))
+		return -EBADMSG;
+	r.offer = x.offer;
+	memcpy(r.payer_signature, signature, SIGNATURE_LEN);
+	err = payer_meet(s, x.payer, &p);
+	if (!err)
+		err = session_signed(s, &x, &r, &p);
+	return err ? err : payer_view(s, &p, out);
+}
+
+int store_dispute(struct store *s, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
+		  uint64_t up, uint64_t down)
+{
+	struct db_stmt *q;
+	struct session x;
+	int err = session_row_find(s, session, &x);
+
+	if (err)
+		return err;
+	if (x.state == SESSION_FROZEN)
+		return 0;
+	if (!x.outstanding || seq != le64_get(x.offer.body.seq))
+		return -EBADMSG;
+	q = db_prepare(s->db, "INSERT INTO evidence(session, offer, up, down, hour) "
+			      "VALUES(?, ?, ?, ?, ?)");
+	db_bind_u64(q, x.id);
+	db_bind_blob(q, &x.offer, sizeof(x.offer));
+	/* The client's numbers are its own word: whatever they are, they are kept. */
+	db_bind_i64(q, (int64_t)up);
+	db_bind_i64(q, (int64_t)down);
+	db_bind_u64(q, s->now_s / HOUR);
+	err = db_run(q);
+	x.state = SESSION_FROZEN;
+	if (!err)
+		err = session_row_save(s, &x);
+	return err ? err : payer_default(s, x.payer);
+}
+
+int session_row_end(struct store *s, struct session *x)
+{
+	int err = 0;
+
+	if (!x->final_up && !x->final_down)
+		return session_row_forget(s, x);
+	x->state = session_row_unsigned(x) ? SESSION_UNPAID : SESSION_CLOSED;
+	if (x->state == SESSION_UNPAID && !x->outstanding)
+		err = session_row_offer(s, x);
+	if (!err)
+		err = session_row_save(s, x);
+	if (!err && x->state == SESSION_UNPAID)
+		err = payer_default(s, x->payer);
+	return err;
+}
+
+int store_end(struct store *s, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
+	      uint64_t down)
+{
+	struct session x;
+	int err = session_row_find(s, session, &x);
+
+	if (err == -EACCES && !up && !down)
+		return 0; /* as when it was forgotten */
+	if (err)
+		return err;
+	if (up > BYTES_MAX || down > BYTES_MAX)
+		return -ERANGE;
+	if (x.state == SESSION_CLOSED)
+		return 0;
+	session_row_carried(&x, up, down);
+	return x.state == SESSION_OPEN ? session_row_end(s, &x) : session_row_save(s, &x);
+}
+
+int store_unpaid(struct store *s, const uint8_t payer[static KEY_LEN], struct receipt_offer *out)
+{
+	struct db_stmt *q = db_prepare(s->db, "SELECT offer FROM session WHERE payer = ? "
+					      "AND state <> 1 AND state = 2 AND offer NOT NULL "
+					      "ORDER BY id LIMIT 1");
+	int got;
+	bool ok;
+
+	db_bind_blob(q, payer, KEY_LEN);
+	got = db_step(q);
+	if (got != 1)
+		return got < 0 ? got : -ENOENT;
+	ok = db_col_blob(q, out, sizeof(*out));
+	db_done(q);
+	return ok ? 0 : -EIO;
+}
