@@ -39,6 +39,10 @@
 	" offer BLOB NOT NULL CHECK(length(offer) = 280),"  \
 	" up INTEGER NOT NULL, down INTEGER NOT NULL,"      \
 	" hour INTEGER NOT NULL) STRICT;"
+#define EVIDENCE_OTHER                                                     \
+	"ALTER TABLE evidence ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;" \
+	"ALTER TABLE evidence ADD COLUMN other BLOB"                       \
+	" CHECK(other IS NULL OR length(other) = 280);"
 
 static const char *const ledger_steps[] = {
 	TABLE_TERMS
@@ -74,6 +78,42 @@ static const char *const ledger_steps[] = {
 	" PRIMARY KEY(txn, account)) STRICT, WITHOUT ROWID;",
 	/* bytes of debt that as many bytes signed later made good */
 	"ALTER TABLE payer ADD COLUMN worked INTEGER NOT NULL DEFAULT 0 CHECK(worked >= 0);",
+	/*
+	 * hold: credit set aside for a session, ever; paid: of posted, what no allowance paid for;
+	 * fee_*: who gets which share of paid, fixed when it opened; settled: paid, as of its last
+	 * epoch. other: a second offer that contradicts the first. epoch.head: NULL until its batch
+	 * is written; settled.first to last: the numbers of the receipts in that batch.
+	 */
+	"ALTER TABLE session ADD COLUMN hold INTEGER NOT NULL DEFAULT 0 CHECK(hold >= 0);"
+	"ALTER TABLE session ADD COLUMN paid INTEGER NOT NULL DEFAULT 0 CHECK(paid >= 0);"
+	"ALTER TABLE session ADD COLUMN fee_ppm INTEGER NOT NULL DEFAULT 0"
+	" CHECK(fee_ppm BETWEEN 0 AND 1000000);"
+	"ALTER TABLE session ADD COLUMN fee_account BLOB"
+	" CHECK(fee_account IS NULL OR length(fee_account) = 32);"
+	"ALTER TABLE session ADD COLUMN settled INTEGER NOT NULL DEFAULT 0 CHECK(settled >= 0);"
+	"ALTER TABLE session ADD COLUMN settled_seq INTEGER NOT NULL DEFAULT 0"
+	" CHECK(settled_seq >= 0);"
+	"UPDATE session SET hold = posted;"
+	"CREATE INDEX session_unsettled ON session(key) WHERE seq > settled_seq;"
+	"ALTER TABLE txn ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0 CHECK(bytes >= 0);"
+	"CREATE INDEX txn_hour ON txn(hour);" EVIDENCE_OTHER
+	"CREATE TABLE promise(id INTEGER PRIMARY KEY,"
+	" issuer BLOB NOT NULL CHECK(length(issuer) = 32),"
+	" serial BLOB NOT NULL CHECK(length(serial) = 16),"
+	" body BLOB NOT NULL CHECK(length(body) = 224),"
+	" hour INTEGER NOT NULL,"
+	" UNIQUE(issuer, serial)) STRICT;"
+	"CREATE TABLE epoch(id INTEGER PRIMARY KEY,"
+	" hour INTEGER NOT NULL,"
+	" head BLOB,"
+	" edge BLOB) STRICT;"
+	"CREATE TABLE settled(epoch INTEGER NOT NULL REFERENCES epoch(id),"
+	" session INTEGER NOT NULL REFERENCES session(id),"
+	" first INTEGER NOT NULL CHECK(first > 0),"
+	" last INTEGER NOT NULL CHECK(last >= first),"
+	" paid INTEGER NOT NULL CHECK(paid >= before),"
+	" before INTEGER NOT NULL CHECK(before >= 0),"
+	" PRIMARY KEY(epoch, session)) STRICT, WITHOUT ROWID;",
 };
 
 static const char *const wallet_steps[] = {
@@ -87,6 +127,9 @@ static const char *const wallet_steps[] = {
 	"CHECK(counted_up >= 0);"
 	"ALTER TABLE session ADD COLUMN counted_down INTEGER NOT NULL DEFAULT 0 "
 	"CHECK(counted_down >= 0);",
+	/* pair: the session it was paired with, relay's and exit's of one tunnel */
+	"ALTER TABLE session ADD COLUMN pair BLOB CHECK(pair IS NULL OR length(pair) = "
+	"16);" EVIDENCE_OTHER,
 };
 
 const struct schema schema_ledger = {
