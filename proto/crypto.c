@@ -113,6 +113,16 @@ void wg_mac128(uint8_t out[static MAC_LEN], const uint8_t key[static KEY_LEN], c
 	blake2s(out, msg, key, MAC_LEN, len, KEY_LEN);
 }
 
+void sha256(uint8_t out[static KEY_LEN], const struct bytes *parts, size_t count)
+{
+	crypto_hash_sha256_state st;
+
+	crypto_hash_sha256_init(&st);
+	for (size_t i = 0; i < count; i++)
+		crypto_hash_sha256_update(&st, parts[i].data, parts[i].len);
+	crypto_hash_sha256_final(&st, out);
+}
+
 void hash512(uint8_t out[static HASH_LEN], const struct bytes *parts, size_t count)
 {
 	crypto_generichash_state st;

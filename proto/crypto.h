@@ -52,14 +52,16 @@ void mac128(uint8_t out[static MAC_LEN], const uint8_t key[static KEY_LEN], cons
 void wg_mac1_key(uint8_t key[static KEY_LEN], const uint8_t peer_public[static KEY_LEN]);
 void wg_mac128(uint8_t out[static MAC_LEN], const uint8_t key[static KEY_LEN], const void *msg,
 	       size_t len);
-
-/* ---- for Noise and the cookie ---- */
-#define HASH_LEN 64
 /* A run of bytes: hashes take several without a copy. */
 struct bytes {
 	const void *data;
 	size_t len;
 };
+/* SHA-256 over count parts one after another: what RFC 6962 trees are made of. */
+void sha256(uint8_t out[static KEY_LEN], const struct bytes *parts, size_t count);
+
+/* ---- for Noise and the cookie ---- */
+#define HASH_LEN 64
 /* BLAKE2b-512, unkeyed, over count parts one after another. */
 void hash512(uint8_t out[static HASH_LEN], const struct bytes *parts, size_t count);
 /*
