@@ -256,6 +256,9 @@ enum role {
 #define DOMAIN_RECEIPT    "culvert receipt1"
 #define DOMAIN_DESCRIPTOR "culvert node   1"
 #define DOMAIN_OPEN       "culvert open   1"
+#define DOMAIN_BATCH      "culvert batch  1"
+#define DOMAIN_SETTLED    "culvert settled1"
+#define DOMAIN_ACCOUNT    "culvert account1"
 enum {
 	DOMAIN_LEN = 16
 };
@@ -354,6 +357,59 @@ struct open_statement {
 	uint8_t nonce[NONCE_LEN];
 };
 LENGTH(open_statement, 200);
+
+/* ---- settlement batches -------------------------------------------------------------------------
+ */
+
+/* What a node signs about one epoch and, by its tree, about all before it. */
+struct batch_head_body {
+	uint8_t domain[DOMAIN_LEN];
+	uint8_t version; /* 1 */
+	uint8_t zero[7];
+	le64 network;
+	uint8_t node[KEY_LEN]; /* node id: the provider of every receipt here */
+	le64 epoch;            /* from 1 */
+	le64 hour;             /* hours since 1970 when it was closed */
+	le64 previous_size;    /* leaves of the tree before this epoch */
+	uint8_t previous_root[KEY_LEN];
+	le64 size; /* previous_size and all records of this epoch */
+	uint8_t root[KEY_LEN];
+	le32 terms; /* how many records of each kind follow */
+	le32 sessions;
+	le32 receipts;
+	le32 accounts;
+	le64 earned; /* sums over all accounts; always equal */
+	le64 spent;
+};
+LENGTH(batch_head_body, 192);
+
+struct batch_head {
+	struct batch_head_body body;
+	uint8_t signature[SIGNATURE_LEN]; /* the node's, over body */
+};
+LENGTH(batch_head, 256);
+
+/* A session with receipts in this epoch. */
+struct batch_session {
+	uint8_t domain[DOMAIN_LEN];
+	uint8_t session[SESSION_ID_LEN];
+	le64 seq;     /* of its last receipt here */
+	le64 paid;    /* cumulative micro-credits that were paid, not given */
+	le64 before;  /* paid as of the last epoch the session was in; 0 if none */
+	le32 fee_ppm; /* at most 1000000 */
+	uint8_t zero[4];
+	uint8_t fee_account[KEY_LEN]; /* zero if and only if fee_ppm is 0 */
+};
+LENGTH(batch_session, 96);
+
+/* An identity's totals over all epochs; one whose totals are both 0 has no record. */
+struct batch_account {
+	uint8_t domain[DOMAIN_LEN];
+	uint8_t key[KEY_LEN];
+	le64 earned;
+	le64 spent;
+};
+LENGTH(batch_account, 64);
 
 #undef LENGTH
 
