@@ -40,7 +40,7 @@ LIBS_A  := $(LAYERS:%=$(B)/%.a)
 objs     = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c)))
 BINS    := $(patsubst %,$(B)/%,$(if $(wildcard node/main.c),culvertd) $(if $(wildcard client/main.c),culvert))
 TESTS   := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-RIGS    := $(patsubst tests/net/%.c,$(B)/tests/net/%,$(wildcard tests/net/rig_*.c))
+RIGS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/*/rig_*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
