@@ -81,8 +81,9 @@ static const char *const ledger_steps[] = {
 	/*
 	 * hold: credit set aside for a session, ever; paid: of posted, what no allowance paid for;
 	 * fee_*: who gets which share of paid, fixed when it opened; settled: paid, as of its last
-	 * epoch. other: a second offer that contradicts the first. epoch.head: NULL until its batch
-	 * is written; settled.first to last: the numbers of the receipts in that batch.
+	 * epoch. other: a second offer that contradicts the first. epoch.state: enum epoch_state;
+	 * head and edge (the tree's peaks behind it): NULL until its batch is written;
+	 * settled.first to last: the numbers of the receipts in that batch.
 	 */
 	"ALTER TABLE session ADD COLUMN hold INTEGER NOT NULL DEFAULT 0 CHECK(hold >= 0);"
 	"ALTER TABLE session ADD COLUMN paid INTEGER NOT NULL DEFAULT 0 CHECK(paid >= 0);"
@@ -105,8 +106,9 @@ static const char *const ledger_steps[] = {
 	" UNIQUE(issuer, serial)) STRICT;"
 	"CREATE TABLE epoch(id INTEGER PRIMARY KEY,"
 	" hour INTEGER NOT NULL,"
-	" head BLOB,"
-	" edge BLOB) STRICT;"
+	" state INTEGER NOT NULL DEFAULT 0 CHECK(state BETWEEN 0 AND 3),"
+	" head BLOB CHECK(head IS NULL OR length(head) = 256),"
+	" edge BLOB CHECK(state < 2 OR (head NOT NULL AND edge NOT NULL))) STRICT;"
 	"CREATE TABLE settled(epoch INTEGER NOT NULL REFERENCES epoch(id),"
 	" session INTEGER NOT NULL REFERENCES session(id),"
 	" first INTEGER NOT NULL CHECK(first > 0),"
