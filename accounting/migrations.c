@@ -44,6 +44,43 @@
 	"ALTER TABLE evidence ADD COLUMN other BLOB"                       \
 	" CHECK(other IS NULL OR length(other) = 280);"
 
+/*
+ * Until then every co-signature was booked at once, allowance or not, to an account node:earned.
+ * What no allowance paid for is the node's to spend, on the account of its identity; the rest was
+ * given away. Bookings are never rewritten: both move by one of their own.
+ */
+#define EARNED_MOVED "(SELECT id FROM txn WHERE key = 'earned:moved')"
+#define LEDGER_EARNED                                                                     \
+	"UPDATE session SET hold = posted, posted_hour = hour, posted_bytes = up + down," \
+	" paid = coalesce((SELECT sum(-e.amount) FROM txn t JOIN entry e ON e.txn = t.id" \
+	" JOIN account a ON a.id = e.account WHERE a.kind = 2"                            \
+	" AND t.key > 'pay:' || lower(hex(session.key)) || ':'"                           \
+	" AND t.key < 'pay:' || lower(hex(session.key)) || ';'), 0);"                     \
+	"UPDATE account SET source = (SELECT id FROM account WHERE name = 'sys:free')"    \
+	" WHERE kind = 1;"                                                                \
+	"UPDATE account SET source = (SELECT id FROM account WHERE name = 'sys:grant')"   \
+	" WHERE kind = 2 AND expires > 0;"                                                \
+	"INSERT INTO account(name, kind, expires) SELECT 'sys:given', 5, 0"               \
+	" FROM account WHERE kind = 3;"                                                   \
+	"INSERT INTO account(name, kind, payer, expires)"                                 \
+	" SELECT 'user:' || lower(hex(provider)), 2, provider, 0 FROM session"            \
+	" WHERE EXISTS (SELECT 1 FROM account WHERE kind = 3) LIMIT 1"                    \
+	" ON CONFLICT(name) DO NOTHING;"                                                  \
+	"INSERT INTO txn(key, hour) SELECT 'earned:moved', max(hour) FROM session"        \
+	" WHERE EXISTS (SELECT 1 FROM account WHERE kind = 3 AND balance > 0);"           \
+	"INSERT INTO entry SELECT t.id, a.id, -a.balance FROM txn t JOIN account a"       \
+	" ON a.kind = 3 WHERE t.key = 'earned:moved';"                                    \
+	"INSERT INTO entry SELECT t.id, a.id, (SELECT sum(posted - paid) FROM session)"   \
+	" FROM txn t JOIN account a ON a.kind = 5 WHERE t.key = 'earned:moved'"           \
+	" AND (SELECT sum(posted - paid) FROM session) > 0;"                              \
+	"INSERT INTO entry SELECT t.id, a.id, (SELECT sum(paid) FROM session)"            \
+	" FROM txn t JOIN account a ON a.name = (SELECT 'user:' || lower(hex(provider))"  \
+	" FROM session LIMIT 1) WHERE t.key = 'earned:moved'"                             \
+	" AND (SELECT sum(paid) FROM session) > 0;"                                       \
+	"UPDATE account SET balance = (SELECT sum(e.amount) FROM entry e"                 \
+	" WHERE e.account = account.id)"                                                  \
+	" WHERE id IN (SELECT e.account FROM entry e WHERE e.txn = " EARNED_MOVED ");"
+
 static const char *const ledger_steps[] = {
 	TABLE_TERMS
 	/* final_*: what was carried as far as known; posted: micro-credits booked so far;
@@ -81,9 +118,12 @@ static const char *const ledger_steps[] = {
 	/*
 	 * hold: credit set aside for a session, ever; paid: of posted, what no allowance paid for;
 	 * fee_*: who gets which share of paid, fixed when it opened; settled: paid, as of its last
-	 * epoch. other: a second offer that contradicts the first. epoch.state: enum epoch_state;
-	 * head and edge (the tree's peaks behind it): NULL until its batch is written;
-	 * settled.first to last: the numbers of the receipts in that batch.
+	 * epoch; moves: bookings of its hold so far; posted_hour, posted_bytes: when it was last
+	 * posted, and the bytes signed by then. account.source: where it was filled from and what
+	 * is left goes back to; session: what a hold is for. other: a second offer that contradicts
+	 * the first. epoch.state: enum epoch_state; head and edge (the tree's peaks behind it):
+	 * NULL until its batch is written; settled.first to last: the numbers of the receipts in
+	 * that batch.
 	 */
 	"ALTER TABLE session ADD COLUMN hold INTEGER NOT NULL DEFAULT 0 CHECK(hold >= 0);"
 	"ALTER TABLE session ADD COLUMN paid INTEGER NOT NULL DEFAULT 0 CHECK(paid >= 0);"
@@ -94,7 +134,11 @@ static const char *const ledger_steps[] = {
 	"ALTER TABLE session ADD COLUMN settled INTEGER NOT NULL DEFAULT 0 CHECK(settled >= 0);"
 	"ALTER TABLE session ADD COLUMN settled_seq INTEGER NOT NULL DEFAULT 0"
 	" CHECK(settled_seq >= 0);"
-	"UPDATE session SET hold = posted;"
+	"ALTER TABLE session ADD COLUMN moves INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE session ADD COLUMN posted_hour INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE session ADD COLUMN posted_bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE account ADD COLUMN source INTEGER REFERENCES account(id);"
+	"ALTER TABLE account ADD COLUMN session INTEGER;" LEDGER_EARNED
 	"CREATE INDEX session_unsettled ON session(key) WHERE seq > settled_seq;"
 	"ALTER TABLE txn ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0 CHECK(bytes >= 0);"
 	"CREATE INDEX txn_hour ON txn(hour);" EVIDENCE_OTHER
@@ -110,7 +154,7 @@ static const char *const ledger_steps[] = {
 	" head BLOB CHECK(head IS NULL OR length(head) = 256),"
 	" edge BLOB CHECK(state < 2 OR (head NOT NULL AND edge NOT NULL))) STRICT;"
 	"CREATE TABLE settled(epoch INTEGER NOT NULL REFERENCES epoch(id),"
-	" session INTEGER NOT NULL REFERENCES session(id),"
+	" session INTEGER NOT NULL,"
 	" first INTEGER NOT NULL CHECK(first > 0),"
 	" last INTEGER NOT NULL CHECK(last >= first),"
 	" paid INTEGER NOT NULL CHECK(paid >= before),"
