@@ -8,6 +8,7 @@
 
 #include "accounting/books.h"
 #include "accounting/store.h"
+#include "proto/evidence.h"
 
 enum {
 	HOUR = 3600,
@@ -107,5 +108,16 @@ MUST_CHECK int receipt_row_add(struct store *s, const struct session *x, const s
 /* An open session is over: closed if all is signed, else unpaid, a default, and a receipt to ask
  * for. */
 MUST_CHECK int session_row_end(struct store *s, struct session *x);
+
+/* ---- evidence.c ---- */
+
+/*
+ * Keeps offer, with other, which contradicts it (NULL: none), and the payer's counts; x is frozen
+ * and saved. Once a session and kind: 0 again changes nothing. Two offers are this node's own
+ * contradiction, as after a restored backup, and are said by log_warn, once.
+ */
+MUST_CHECK int evidence_keep(struct store *s, struct session *x, enum evidence_kind kind,
+			     const struct receipt_offer *offer, const struct receipt_offer *other,
+			     uint64_t up, uint64_t down);
 
 #endif

@@ -150,7 +150,6 @@ int store_cosign(struct store *s, const uint8_t session[static SESSION_ID_LEN], 
 int store_dispute(struct store *s, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
 		  uint64_t up, uint64_t down)
 {
-	struct db_stmt *q;
 	struct session x;
 	int err = session_row_find(s, session, &x);
 
@@ -160,18 +159,7 @@ int store_dispute(struct store *s, const uint8_t session[static SESSION_ID_LEN],
 		return 0;
 	if (!x.outstanding || seq != le64_get(x.offer.body.seq))
 		return -EBADMSG;
-	q = db_prepare(s->db, "INSERT INTO evidence(session, offer, up, down, hour) "
-			      "VALUES(?, ?, ?, ?, ?)");
-	db_bind_u64(q, x.id);
-	db_bind_blob(q, &x.offer, sizeof(x.offer));
-	/* The client's numbers are its own word: whatever they are, they are kept. */
-	db_bind_i64(q, (int64_t)up);
-	db_bind_i64(q, (int64_t)down);
-	db_bind_u64(q, s->now_s / HOUR);
-	err = db_run(q);
-	x.state = SESSION_FROZEN;
-	if (!err)
-		err = session_row_save(s, &x);
+	err = evidence_keep(s, &x, EVIDENCE_OVERCHARGE, &x.offer, NULL, up, down);
 	return err ? err : payer_default(s, x.payer);
 }
 

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#define RECEIPT_VERSION 1
-
 /* What stays the same from a session's first receipt to its last: domain to terms. */
 #define FIXED_PART offsetof(struct receipt_body, seq)
 
@@ -12,7 +10,12 @@ static bool total_bytes(const struct receipt_body *b, uint64_t *total)
 	return !__builtin_add_overflow(le64_get(b->bytes_up), le64_get(b->bytes_down), total);
 }
 
-static bool totals_grow(const struct receipt_body *from, const struct receipt_body *to)
+bool receipt_same_agreement(const struct receipt_body *a, const struct receipt_body *b)
+{
+	return memcmp(a, b, FIXED_PART) == 0;
+}
+
+bool receipt_totals_grow(const struct receipt_body *from, const struct receipt_body *to)
 {
 	return le64_get(to->bytes_up) >= le64_get(from->bytes_up) &&
 	       le64_get(to->bytes_down) >= le64_get(from->bytes_down) &&
@@ -136,8 +139,8 @@ enum receipt_verdict receipt_check_chain(const struct receipt_offer *previous,
 	uint8_t hash[KEY_LEN] = {0};
 
 	if (previous) {
-		if (memcmp(&previous->body, &next->body, FIXED_PART) != 0 ||
-		    !totals_grow(&previous->body, &next->body))
+		if (!receipt_same_agreement(&previous->body, &next->body) ||
+		    !receipt_totals_grow(&previous->body, &next->body))
 			return RECEIPT_BAD_CHAIN;
 		receipt_hash(hash, previous);
 	}

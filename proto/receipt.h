@@ -4,6 +4,10 @@
 
 #include "proto/terms.h"
 
+enum {
+	RECEIPT_VERSION = 1
+};
+
 /* What a provider knows of a session when it issues the next receipt. */
 struct receipt_session {
 	enum role role;
@@ -42,6 +46,10 @@ enum receipt_verdict receipt_check(const struct receipt *r, const struct terms *
 /* next follows previous (NULL: next must be seq 1). */
 enum receipt_verdict receipt_check_chain(const struct receipt_offer *previous,
 					 const struct receipt_offer *next);
+/* Both are of one session, provider, payer, role, network and terms. */
+bool receipt_same_agreement(const struct receipt_body *a, const struct receipt_body *b);
+/* No total of `to` is below that of `from`. */
+bool receipt_totals_grow(const struct receipt_body *from, const struct receipt_body *to);
 /* A sentence for a person. */
 const char *receipt_verdict_text(enum receipt_verdict v);
 

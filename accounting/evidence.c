@@ -1,0 +1,63 @@
+#include "accounting/rows.h"
+
+#include "base/log.h"
+
+/* 1: the session has evidence of this kind. */
+static int evidence_kept(struct store *s, const struct session *x, enum evidence_kind kind)
+{
+	struct db_stmt *q =
+		db_prepare(s->db, "SELECT 1 FROM evidence WHERE session = ? AND kind = ?");
+	int got;
+
+	db_bind_u64(q, x->id);
+	db_bind_u64(q, kind);
+	got = db_step(q);
+	db_done(q);
+	return got;
+}
+
+static int evidence_add(struct store *s, const struct session *x, const struct evidence *e)
+{
+	struct db_stmt *q = db_prepare(
+		s->db, "INSERT INTO evidence(session, kind, offer, other, up, down, hour) "
+		       "VALUES(?, ?, ?, ?, ?, ?, ?)");
+
+	db_bind_u64(q, x->id);
+	db_bind_u64(q, e->kind);
+	db_bind_blob(q, &e->first, sizeof(e->first));
+	if (e->has_second)
+		db_bind_blob(q, &e->second, sizeof(e->second));
+	else
+		db_bind_null(q);
+	/* The client's numbers are its own word: whatever they are, they are kept. */
+	db_bind_u64(q, e->counted_up > INT64_MAX ? INT64_MAX : e->counted_up);
+	db_bind_u64(q, e->counted_down > INT64_MAX ? INT64_MAX : e->counted_down);
+	db_bind_u64(q, s->now_s / HOUR);
+	return db_run(q);
+}
+
+int evidence_keep(struct store *s, struct session *x, enum evidence_kind kind,
+		  const struct receipt_offer *offer, const struct receipt_offer *other, uint64_t up,
+		  uint64_t down)
+{
+	struct evidence e = {
+		.kind = kind,
+		.has_second = other != NULL,
+		.first = *offer,
+		.counted_up = up,
+		.counted_down = down,
+	};
+	int got = evidence_kept(s, x, kind), err = got < 0 ? got : 0;
+
+	if (other)
+		e.second = *other;
+	if (got == 0)
+		err = evidence_add(s, x, &e);
+	if (got == 0 && !err && other)
+		log_warnx("ledger: this node signed receipts that contradict each other, as after "
+			  "a backup was restored; the session is frozen, see `culvert disputes`");
+	if (err)
+		return err;
+	x->state = SESSION_FROZEN;
+	return session_row_save(s, x);
+}
