@@ -1,4 +1,4 @@
-#include "accounting/wallet.h"
+#include "accounting/wallet_rows.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,20 +11,6 @@
 
 enum {
 	HOUR = 3600,
-};
-
-struct wallet {
-	struct db *db;
-};
-
-/* One row of table session, with what its terms say. */
-struct wallet_row {
-	uint64_t id;
-	enum session_state state;
-	uint64_t seq, up, down, amount;
-	uint8_t payer[KEY_LEN];
-	struct terms terms;
-	struct receipt head; /* if seq > 0 */
 };
 
 int wallet_open(struct wallet **out, const char *path, bool readonly)
@@ -49,25 +35,36 @@ void wallet_close(struct wallet *w)
 
 /* ---- rows ---- */
 
-static int wallet_head(struct wallet *w, struct wallet_row *row)
+int wallet_receipt(struct wallet *w, const struct wallet_row *row, uint64_t seq,
+		   struct receipt *out)
 {
-	struct db_stmt *q =
-		db_prepare(w->db, "SELECT body FROM receipt WHERE session = ? AND seq = ?");
+	struct db_stmt *q;
 	int got;
 	bool ok;
 
+	if (seq > row->seq)
+		return -ENOENT;
+	q = db_prepare(w->db, "SELECT body FROM receipt WHERE session = ? AND seq = ?");
 	db_bind_u64(q, row->id);
-	db_bind_u64(q, row->seq);
+	db_bind_u64(q, seq);
 	got = db_step(q);
 	if (got != 1)
-		return got < 0 ? got : -EIO;
-	ok = db_col_blob(q, &row->head, sizeof(row->head));
+		return got < 0 ? got : -ENOENT;
+	ok = db_col_blob(q, out, sizeof(*out));
 	db_done(q);
 	return ok ? 0 : -EIO;
 }
 
-static int wallet_find(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
-		       struct wallet_row *row)
+/* A head without its receipt: the file is damaged. */
+static int wallet_head(struct wallet *w, struct wallet_row *row)
+{
+	int err = wallet_receipt(w, row, row->seq, &row->head);
+
+	return err == -ENOENT ? -EIO : err;
+}
+
+int wallet_find(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		struct wallet_row *row)
 {
 	struct db_stmt *q = db_prepare(
 		w->db, "SELECT s.id, s.state, s.seq, s.up, s.down, s.amount, s.payer, t.body "
@@ -93,8 +90,7 @@ static int wallet_find(struct wallet *w, const uint8_t session[static SESSION_ID
 	return row->seq ? wallet_head(w, row) : 0;
 }
 
-/* Commits what err says is right, else takes it back. */
-static int wallet_finish(struct wallet *w, int err)
+int wallet_finish(struct wallet *w, int err)
 {
 	if (!err)
 		return db_commit(w->db);
@@ -196,18 +192,6 @@ int wallet_count_of(struct wallet *w, const uint8_t session[static SESSION_ID_LE
 
 /* ---- judging ---- */
 
-/* The bytes a provider may claim beyond count because they were lost after its meter. */
-static uint64_t loss_allowed(const struct terms *t, uint64_t down)
-{
-	unsigned __int128 share = (unsigned __int128)down * le32_get(t->body.loss_ppm) / 1000000;
-	uint64_t allowed;
-
-	if (share > UINT64_MAX ||
-	    __builtin_add_overflow((uint64_t)share, le64_get(t->body.loss_bytes), &allowed))
-		return UINT64_MAX;
-	return allowed;
-}
-
 /* Everything but the counts. */
 static int judge_form(const struct wallet_row *row, const struct receipt_offer *offer)
 {
@@ -229,7 +213,7 @@ static int judge_count(const struct wallet_row *row, const struct receipt_offer 
 
 	if (le64_get(offer->body.bytes_up) > count->up)
 		return -EBADMSG;
-	allowed = loss_allowed(&row->terms, down);
+	allowed = evidence_loss_allowed(&row->terms, down);
 	return down > count->down && down - count->down > allowed ? -EAGAIN : 0;
 }
 
@@ -239,16 +223,31 @@ static bool is_head(const struct wallet_row *row, const struct receipt_offer *of
 	return row->seq && memcmp(&row->head.offer, offer, sizeof(*offer)) == 0;
 }
 
+/* Signed, and a later one since: 1. A provider shows such a one again if it comes out of order. */
+static int is_past(struct wallet *w, const struct wallet_row *row,
+		   const struct receipt_offer *offer)
+{
+	struct receipt old;
+	int err = wallet_receipt(w, row, le64_get(offer->body.seq), &old);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	return memcmp(&old.offer, offer, sizeof(*offer)) == 0;
+}
+
 int wallet_judge(struct wallet *w, const struct receipt_offer *offer,
 		 const struct wallet_count *count)
 {
 	struct wallet_row row;
-	int err = wallet_find(w, offer->body.session, &row);
+	int err = wallet_find(w, offer->body.session, &row), past;
 
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
 	if (is_head(&row, offer))
 		return 0;
+	past = is_past(w, &row, offer);
+	if (past)
+		return past < 0 ? past : -EALREADY;
 	err = judge_form(&row, offer);
 	return err ? err : judge_count(&row, offer, count);
 }
@@ -332,38 +331,13 @@ int wallet_cosign(struct wallet *w, const struct receipt_offer *offer,
 
 /* ---- endings ---- */
 
-static int session_state(struct wallet *w, uint64_t id, enum session_state state)
+int wallet_state(struct wallet *w, uint64_t id, enum session_state state)
 {
 	struct db_stmt *q = db_prepare(w->db, "UPDATE session SET state = ? WHERE id = ?");
 
 	db_bind_u64(q, state);
 	db_bind_u64(q, id);
 	return db_run(q);
-}
-
-int wallet_dispute(struct wallet *w, const struct receipt_offer *offer,
-		   const struct wallet_count *count)
-{
-	struct wallet_row row;
-	struct db_stmt *q;
-	int err = db_begin(w->db);
-
-	if (err)
-		return err;
-	err = wallet_find(w, offer->body.session, &row);
-	if (!err) {
-		q = db_prepare(w->db, "INSERT INTO evidence(session, offer, up, down, hour) "
-				      "VALUES(?, ?, ?, ?, ?)");
-		db_bind_u64(q, row.id);
-		db_bind_blob(q, offer, sizeof(*offer));
-		db_bind_u64(q, count->up);
-		db_bind_u64(q, count->down);
-		db_bind_u64(q, clock_wall() / HOUR);
-		err = db_run(q);
-	}
-	if (!err)
-		err = session_state(w, row.id, SESSION_FROZEN);
-	return wallet_finish(w, err);
 }
 
 int wallet_ended(struct wallet *w, const uint8_t session[static SESSION_ID_LEN])
@@ -376,7 +350,7 @@ int wallet_ended(struct wallet *w, const uint8_t session[static SESSION_ID_LEN])
 	err = wallet_find(w, session, &row);
 	/* A last receipt may still come and be signed: only a dispute ends that. */
 	if (!err && row.state == SESSION_OPEN)
-		err = session_state(w, row.id, SESSION_CLOSED);
+		err = wallet_state(w, row.id, SESSION_CLOSED);
 	return wallet_finish(w, err);
 }
 

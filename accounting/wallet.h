@@ -7,7 +7,7 @@
 #define ACCOUNTING_WALLET_H
 
 #include "accounting/query.h"
-#include "proto/receipt.h"
+#include "proto/evidence.h"
 
 struct wallet;
 
@@ -35,7 +35,8 @@ MUST_CHECK int wallet_count_of(struct wallet *w, const uint8_t session[static SE
 /*
  * Judges an offer: parties, terms, chain, amount, provider's signature, and bytes against count
  * with the terms' loss allowance. Says yes or no; stores nothing. -EAGAIN: only the down bytes are
- * ahead of the count, which packets in flight may still explain; -EBADMSG: never to be signed.
+ * ahead of the count, which packets in flight may still explain; -EALREADY: signed before, and a
+ * later one since, so that nothing is left to say; -EBADMSG: never to be signed.
  */
 MUST_CHECK int wallet_judge(struct wallet *w, const struct receipt_offer *offer,
 			    const struct wallet_count *count);
@@ -46,9 +47,18 @@ MUST_CHECK int wallet_cosign(struct wallet *w, const struct receipt_offer *offer
 			     const struct wallet_count *count, const struct identity *payer,
 			     uint8_t signature[static SIGNATURE_LEN]);
 
-/* Keeps a refused offer as evidence; the session signs nothing more. */
-MUST_CHECK int wallet_dispute(struct wallet *w, const struct receipt_offer *offer,
-			      const struct wallet_count *count);
+/* An offer that is not signed, and what it is held against. */
+struct dispute {
+	const struct receipt_offer *offer;
+	const struct receipt_offer *shown; /* an earlier one of the session, unsigned; NULL: none */
+	struct wallet_count count;         /* what our own device counted */
+};
+
+/* What speaks against a refused offer: the receipt it contradicts, itself, or the count. Stores
+ * nothing. -EALREADY: the session was disputed before; -ENOENT: it is none of ours. */
+MUST_CHECK int wallet_accuse(struct wallet *w, const struct dispute *d, struct evidence *out);
+/* Keeps that as evidence; the session signs nothing more. Errors as wallet_accuse. */
+MUST_CHECK int wallet_dispute(struct wallet *w, const struct dispute *d, struct evidence *out);
 MUST_CHECK int wallet_ended(struct wallet *w, const uint8_t session[static SESSION_ID_LEN]);
 
 /* One page of rows. */

@@ -92,40 +92,78 @@ static bool judge_sign(struct judge *j, const struct receipt_offer *offer,
 	return err == 0;
 }
 
-bool judge_old(struct judge *j, const struct receipt_offer *offer,
-	       uint8_t signature[static SIGNATURE_LEN])
+/* Is it wrong by the provider's own signatures, whatever was counted? */
+static bool judge_proven(struct judge *j, const struct dispute *d)
 {
-	struct wallet_count count;
+	struct evidence e;
 
-	return wallet_count_of(j->wallet, offer->body.session, &count) == 0 &&
-	       wallet_judge(j->wallet, offer, &count) == 0 &&
-	       judge_sign(j, offer, &count, signature);
+	return wallet_accuse(j->wallet, d, &e) == 0 && e.kind != EVIDENCE_OVERCHARGE &&
+	       e.kind != EVIDENCE_REFUSED;
+}
+
+enum judgement judge_old(struct judge *j, const struct receipt_offer *offer,
+			 uint8_t signature[static SIGNATURE_LEN])
+{
+	struct dispute d = {.offer = offer};
+	int err = wallet_count_of(j->wallet, offer->body.session, &d.count);
+
+	if (!err)
+		err = wallet_judge(j->wallet, offer, &d.count);
+	if (!err)
+		return judge_sign(j, offer, &d.count, signature) ? JUDGE_SIGN : JUDGE_IGNORE;
+	return err == -EBADMSG && judge_proven(j, &d) ? JUDGE_REFUSE : JUDGE_IGNORE;
+}
+
+static const struct receipt_offer *judge_shown(const struct judge_session *s)
+{
+	return s->has_shown ? &s->shown : NULL;
+}
+
+/* Two offers with one number: each alone could be signed. */
+static bool judge_equivocates(const struct judge_session *s, const struct receipt_offer *offer)
+{
+	return s->has_shown && le64_get(s->shown.body.seq) == le64_get(offer->body.seq) &&
+	       memcmp(&s->shown.body, &offer->body, sizeof(offer->body)) != 0;
+}
+
+/* A device counts a datagram just after sending it, so even up may be ahead for a moment. */
+static bool judge_early(struct judge *j, const struct judge_session *s, const struct dispute *d)
+{
+	struct evidence e;
+
+	return s->live && le64_get(d->offer->body.bytes_up) > d->count.up &&
+	       wallet_accuse(j->wallet, d, &e) == 0 && e.kind == EVIDENCE_OVERCHARGE;
 }
 
 enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
 			   uint8_t signature[static SIGNATURE_LEN])
 {
 	struct judge_session *s = judge_find(j, offer->body.session);
-	struct wallet_count count;
+	struct dispute d = {.offer = offer};
 	int err;
 
 	if (!s)
 		return JUDGE_IGNORE;
-	count = judge_counted(j, s);
-	err = wallet_judge(j->wallet, offer, &count);
-	/* A device counts a datagram just after sending it, so even up may be ahead for a moment.
-	 */
-	if (err == -EBADMSG && s->live && le64_get(offer->body.bytes_up) > count.up)
+	d.shown = judge_shown(s);
+	d.count = judge_counted(j, s);
+	err = wallet_judge(j->wallet, offer, &d.count);
+	if ((err == 0 || err == -EAGAIN) && judge_equivocates(s, offer))
+		return JUDGE_REFUSE;
+	if (err == -EBADMSG && judge_early(j, s, &d))
 		err = -EAGAIN;
+	if (err == -EAGAIN) {
+		s->shown = *offer;
+		s->has_shown = true;
+	}
 	if (err == 0 || err == -EAGAIN)
 		s->claimed = (struct wallet_count){.up = le64_get(offer->body.bytes_up),
 						   .down = le64_get(offer->body.bytes_down)};
 	if (err == 0) {
-		if (!judge_sign(j, offer, &count, signature))
+		if (!judge_sign(j, offer, &d.count, signature))
 			return JUDGE_IGNORE;
 		s->seq = le64_get(offer->body.seq);
 		s->signed_ = s->claimed;
-		s->noted = count;
+		s->noted = d.count;
 		return JUDGE_SIGN;
 	}
 	if (err == -EAGAIN)
@@ -133,15 +171,24 @@ enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
 	return err == -EBADMSG ? JUDGE_REFUSE : JUDGE_IGNORE;
 }
 
-void judge_dispute(struct judge *j, const struct receipt_offer *offer, struct wallet_count *count)
+enum evidence_kind judge_dispute(struct judge *j, const struct receipt_offer *offer,
+				 struct wallet_count *count)
 {
 	const struct judge_session *s = judge_find(j, offer->body.session);
-	int err;
+	struct dispute d = {.offer = offer, .shown = s ? judge_shown(s) : NULL};
+	struct evidence e = {.kind = EVIDENCE_REFUSED};
+	int err = 0;
 
-	*count = s ? judge_counted(j, s) : (struct wallet_count){0};
-	err = wallet_dispute(j->wallet, offer, count);
+	if (s)
+		d.count = judge_counted(j, s);
+	else
+		err = wallet_count_of(j->wallet, offer->body.session, &d.count);
+	*count = d.count;
+	if (!err)
+		err = wallet_dispute(j->wallet, &d, &e);
 	if (err < 0) {
 		errno = -err;
 		log_warn("wallet: the evidence of a refused receipt could not be stored");
 	}
+	return e.kind;
 }

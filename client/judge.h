@@ -20,6 +20,8 @@ struct judge_session {
 	struct wallet_count claimed; /* the newest receipt's totals, signed or not */
 	struct wallet_count signed_; /* the newest signed receipt's totals */
 	uint64_t seq;                /* the newest signed receipt's */
+	bool has_shown;
+	struct receipt_offer shown; /* the newest one ahead of our count */
 };
 
 struct judge {
@@ -36,7 +38,8 @@ enum judgement {
 	JUDGE_SIGN, /* stored and signed */
 	JUDGE_WAIT, /* ahead of our count: packets in flight may explain it; never signed as such */
 	JUDGE_REFUSE, /* never to be signed */
-	JUDGE_IGNORE, /* no session of ours that we still have a count for, or our books failed */
+	JUDGE_IGNORE, /* no session of ours that we still have a count for, one signed long ago, or
+			 our books failed */
 };
 
 /* A session begins; base: the device's counters before the provider can have counted a byte of it.
@@ -62,13 +65,15 @@ enum judgement judge_offer(struct judge *j, const struct receipt_offer *offer,
 			   uint8_t signature[static SIGNATURE_LEN]);
 /*
  * A receipt of a session that judge_find does not know: from before this process, or one that
- * ended after judge_lost. True: fair by
- * what the wallet has of its count, and signature is what to send. Otherwise nothing is said: the
- * last bytes before a crash were counted by nobody, which is no reason to dispute.
+ * ended after judge_lost. JUDGE_SIGN: fair by what the wallet has of its count, and signature is
+ * what to send. JUDGE_REFUSE: the provider's own signatures prove it wrong. Otherwise JUDGE_IGNORE:
+ * the last bytes before a crash were counted by nobody, which is no reason to dispute.
  */
-MUST_CHECK bool judge_old(struct judge *j, const struct receipt_offer *offer,
-			  uint8_t signature[static SIGNATURE_LEN]);
-/* Keeps the offer as evidence; count is set to what we counted. */
-void judge_dispute(struct judge *j, const struct receipt_offer *offer, struct wallet_count *count);
+enum judgement judge_old(struct judge *j, const struct receipt_offer *offer,
+			 uint8_t signature[static SIGNATURE_LEN]);
+/* Keeps the offer, and what it contradicts, as evidence. count is set to what we counted; the kind
+ * tells why it is refused. */
+enum evidence_kind judge_dispute(struct judge *j, const struct receipt_offer *offer,
+				 struct wallet_count *count);
 
 #endif

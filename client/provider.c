@@ -437,12 +437,13 @@ static void note_due(evutil_socket_t fd, short what, void *arg)
 	timer_set(p->note_timer, PROVIDER_NOTE_MS);
 }
 
-static void refuse(struct provider *p, const struct receipt_offer *offer)
+/* Keeps the evidence, and says to the provider that this one is not signed. Why it is not. */
+static const char *dispute(struct provider *p, const struct receipt_offer *offer)
 {
 	struct body_dispute body = {.seq = offer->body.seq};
 	struct wallet_count count;
+	enum evidence_kind kind = judge_dispute(&p->judge, offer, &count);
 
-	judge_dispute(&p->judge, offer, &count);
 	memcpy(body.session, offer->body.session, SESSION_ID_LEN);
 	body.bytes_up = le64_of(count.up);
 	body.bytes_down = le64_of(count.down);
@@ -452,7 +453,12 @@ static void refuse(struct provider *p, const struct receipt_offer *offer)
 		  (unsigned long long)le64_get(offer->body.bytes_up),
 		  (unsigned long long)le64_get(offer->body.bytes_down),
 		  (unsigned long long)count.up, (unsigned long long)count.down);
-	session_disputed(p, "it claims more than this machine counted");
+	return evidence_kind_text(kind);
+}
+
+static void refuse(struct provider *p, const struct receipt_offer *offer)
+{
+	session_disputed(p, dispute(p, offer));
 }
 
 void provider_lost_count(struct provider *p)
@@ -510,17 +516,29 @@ static void judge_due(evutil_socket_t fd, short what, void *arg)
 	judge(p, &offer, clock_ms() < p->waiting_until_ms);
 }
 
-static void receipt_came(struct provider *p, const uint8_t *body, size_t len)
+/* Of a session that is over: what it proves is kept, and the one at hand goes on. A provider whose
+ * backup was restored may have forgotten what it signed. */
+static void old_receipt_came(struct provider *p, const struct receipt_offer *offer)
 {
 	uint8_t signature[SIGNATURE_LEN];
+	enum judgement judgement = judge_old(&p->judge, offer, signature);
+
+	if (judgement == JUDGE_SIGN)
+		send_cosign(p, offer, signature);
+	else if (judgement == JUDGE_REFUSE)
+		log_warnx("%s: %s, in an earlier session; see `culvert disputes`", role_name(p),
+			  dispute(p, offer));
+}
+
+static void receipt_came(struct provider *p, const uint8_t *body, size_t len)
+{
 	struct receipt_offer offer;
 
 	if (len != sizeof(offer) || p->state == PROVIDER_DISPUTED || p->state == PROVIDER_CLOSED)
 		return;
 	memcpy(&offer, body, sizeof(offer));
 	if (!judge_find(&p->judge, offer.body.session)) {
-		if (judge_old(&p->judge, &offer, signature))
-			send_cosign(p, &offer, signature);
+		old_receipt_came(p, &offer);
 		return;
 	}
 	/* Repeated while it waits for packets in flight: its time is already running. */

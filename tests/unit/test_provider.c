@@ -290,6 +290,40 @@ static void another_sequel_to_the_same_seq_is_disputed(void **state)
 	expect_disputed(5000, 5000);
 }
 
+/* The first waits for packets in flight, the second has the same number and could be signed. */
+static void two_offers_with_one_number_are_disputed(void **state)
+{
+	struct receipt_offer offer, other;
+
+	(void)state;
+	open_session();
+	t.device = (struct wallet_count){500, 500};
+	offer = offer_of(501, 500);
+	other = offer_of(500, 500);
+	hear_offer(&offer);
+	expect_untouched();
+	hear_offer(&other);
+	expect_disputed(500, 500);
+}
+
+/* Repeated and overtaken on its way by the next one: no contradiction. */
+static void a_late_repetition_says_nothing(void **state)
+{
+	struct receipt_offer one, two;
+
+	(void)state;
+	open_session();
+	t.device = (struct wallet_count){5000, 5000};
+	one = offer_of(100, 200);
+	hear_offer(&one);
+	expect_signed(&one);
+	two = offer_of(200, 300);
+	hear_offer(&two);
+	expect_signed(&two);
+	hear_offer(&one);
+	expect_untouched();
+}
+
 static void other_sessions_are_none_of_ours(void **state)
 {
 	struct receipt_offer offer;
@@ -421,6 +455,8 @@ int main(void)
 		TEST(a_wrong_amount_is_disputed),
 		TEST(a_broken_chain_is_disputed),
 		TEST(another_sequel_to_the_same_seq_is_disputed),
+		TEST(two_offers_with_one_number_are_disputed),
+		TEST(a_late_repetition_says_nothing),
 		TEST(other_sessions_are_none_of_ours),
 		TEST(the_last_receipt_of_a_lost_session_is_signed),
 		TEST(silence_starts_the_channel_over),

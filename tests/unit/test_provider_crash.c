@@ -75,6 +75,38 @@ static void an_old_receipt_leaves_the_waiting_one(void **state)
 	assert_int_equal(now(), PROVIDER_OPEN);
 }
 
+/* As of a provider whose backup was restored: kept and said once, and the session at hand goes on.
+ */
+static void a_contradiction_in_an_old_session(void **state)
+{
+	struct receipt_offer signed_, other;
+	const struct body_dispute *d = (const void *)t.posted.body;
+	uint8_t old[SESSION_ID_LEN];
+
+	(void)state;
+	open_session();
+	t.device = (struct wallet_count){500, 500};
+	signed_ = offer_of(400, 400);
+	other = offer_of(400, 399);
+	hear_offer(&signed_);
+	expect_signed(&signed_);
+	memcpy(old, t.session, sizeof(old));
+	crash();
+	t.events[PROVIDER_OPENED] = 0;
+	open_session();
+	hear_offer(&other);
+	assert_int_equal(t.posted.verb, VERB_DISPUTE);
+	assert_memory_equal(d->session, old, sizeof(old));
+	assert_int_equal(le64_get(d->bytes_up), 500);
+	hear_offer(&other);
+	assert_int_equal(t.posts, 1);
+	assert_int_equal(now(), PROVIDER_OPEN);
+	t.device = (struct wallet_count){100, 100};
+	other = offer_of(100, 100);
+	hear_offer(&other);
+	expect_signed(&other);
+}
+
 static void counts_are_written_only_when_they_change(void **state)
 {
 	struct wallet_count count;
@@ -198,6 +230,7 @@ int main(void)
 		TEST(what_was_counted_before_a_crash_is_signed),
 		TEST(a_signed_receipt_notes_the_count),
 		TEST(an_old_receipt_leaves_the_waiting_one),
+		TEST(a_contradiction_in_an_old_session),
 		TEST(counts_are_written_only_when_they_change),
 		TEST(what_a_dead_device_took_along_is_not_disputed),
 		TEST(bytes_up_that_nobody_counted),

@@ -151,7 +151,9 @@ static void test_chain(void **state)
 	assert_int_equal(wallet_judge(wallet, &other_one, &plenty), -EBADMSG);
 	assert_int_equal(cosign(&other_one), -EBADMSG);
 	assert_int_equal(cosign(&two), 0);
-	assert_int_equal(cosign(&one), -EBADMSG); /* not the newest any more */
+	/* Out of order: signed long ago, nothing to say. */
+	assert_int_equal(wallet_judge(wallet, &one, &plenty), -EALREADY);
+	assert_int_equal(cosign(&one), -EBADMSG);
 
 	assert_int_equal(wallet_query(wallet, &q, &rows), 0);
 	assert_int_equal(rows.count, 2);
@@ -216,13 +218,94 @@ static void test_dispute(void **state)
 	struct receipt_offer one = offer_of(NULL, 1000, 1000);
 	struct query q = {.kind = QUERY_SESSIONS};
 
+	struct dispute d = {.offer = &one, .count = {1, 2}};
+	struct evidence e;
+
 	(void)state;
-	assert_int_equal(wallet_dispute(wallet, &one, &(struct wallet_count){1, 2}), 0);
+	assert_int_equal(wallet_accuse(wallet, &d, &e), 0);
+	assert_int_equal(wallet_judge(wallet, &one, &plenty), 0); /* that stored nothing */
+	assert_int_equal(wallet_dispute(wallet, &d, &e), 0);
+	assert_int_equal(e.kind, EVIDENCE_OVERCHARGE);
+	assert_int_equal(e.counted_up, 1);
+	assert_int_equal(e.counted_down, 2);
+	assert_int_equal(wallet_dispute(wallet, &d, &e), -EALREADY); /* once is enough */
+	assert_int_equal(wallet_accuse(wallet, &d, &e), -EALREADY);
 	assert_int_equal(wallet_judge(wallet, &one, &plenty), -EBADMSG);
 	assert_int_equal(cosign(&one), -EBADMSG);
 	assert_int_equal(wallet_ended(wallet, session), 0);
 	assert_int_equal(wallet_query(wallet, &q, &rows), 0);
 	assert_int_equal(rows.session[0].state, SESSION_FROZEN);
+}
+
+static void sign(struct receipt_offer *offer, const struct identity *by)
+{
+	identity_sign(offer->provider_signature, &offer->body, sizeof(offer->body), by);
+}
+
+static void expect_accused(const struct receipt_offer *offer, enum evidence_kind kind,
+			   const struct receipt_offer *first)
+{
+	struct dispute d = {.offer = offer, .count = plenty};
+	struct evidence e;
+
+	assert_true(wallet_judge(wallet, offer, &plenty) == -EBADMSG);
+	assert_int_equal(wallet_accuse(wallet, &d, &e), 0);
+	assert_int_equal(e.kind, kind);
+	assert_int_equal(e.has_second, first != NULL);
+	assert_memory_equal(&e.first, first ? first : offer, sizeof(*offer));
+	if (first)
+		assert_memory_equal(&e.second, offer, sizeof(*offer));
+	if (kind != EVIDENCE_REFUSED)
+		assert_int_equal(evidence_check(&e, &terms), EVIDENCE_PROOF);
+}
+
+/* What a provider must not sign, each told by its name, the receipt it contradicts beside it. */
+static void test_accusations(void **state)
+{
+	struct receipt_offer one = offer_of(NULL, 1000, 1000), two = offer_of(&one, 2000, 3000),
+			     bad;
+
+	(void)state;
+	assert_int_equal(cosign(&one), 0);
+	assert_int_equal(cosign(&two), 0);
+	bad = offer_of(NULL, 1001, 1000); /* below the head */
+	expect_accused(&bad, EVIDENCE_EQUIVOCATION, &one);
+	bad = offer_of(&one, 2000, 2999); /* at the head */
+	expect_accused(&bad, EVIDENCE_EQUIVOCATION, &two);
+	bad = offer_of(&two, 2001, 3000);
+	bad.body.bytes_up = le64_of(1999);
+	sign(&bad, &node);
+	expect_accused(&bad, EVIDENCE_DECREASE, &two);
+	bad = offer_of(&two, 2000, 3001);
+	bad.body.previous[31] ^= 1;
+	sign(&bad, &node);
+	expect_accused(&bad, EVIDENCE_FORK, &two);
+	bad = offer_of(&two, 3000, 3000);
+	bad.body.amount = le64_of(le64_get(bad.body.amount) + 1);
+	sign(&bad, &node);
+	expect_accused(&bad, EVIDENCE_AMOUNT, NULL);
+	/* Not signed by the provider, or numbers left out: that proves nothing. */
+	bad = offer_of(&one, 2000, 2999);
+	sign(&bad, &other);
+	expect_accused(&bad, EVIDENCE_REFUSED, NULL);
+	bad = offer_of(&two, 3000, 3000);
+	bad.body.seq = le64_of(7);
+	sign(&bad, &node);
+	expect_accused(&bad, EVIDENCE_REFUSED, NULL);
+}
+
+/* Neither is signed yet: the two contradict each other all the same. */
+static void test_two_offers(void **state)
+{
+	struct receipt_offer one = offer_of(NULL, 1000, 1000), also = offer_of(NULL, 1000, 999);
+	struct dispute d = {.offer = &also, .shown = &one, .count = plenty};
+	struct evidence e;
+
+	(void)state;
+	assert_int_equal(wallet_dispute(wallet, &d, &e), 0);
+	assert_int_equal(e.kind, EVIDENCE_EQUIVOCATION);
+	assert_memory_equal(&e.first, &one, sizeof(one));
+	assert_memory_equal(&e.second, &also, sizeof(also));
 }
 
 /* The last receipt of a session may come after its end. */
@@ -269,6 +352,7 @@ int main(void)
 		TEST(test_counts),          TEST(test_refuses),
 		TEST(test_chain),           TEST(test_survives_reopening),
 		TEST(test_counts_are_kept), TEST(test_dispute),
+		TEST(test_accusations),     TEST(test_two_offers),
 		TEST(test_ended),           TEST(test_reader_beside_writer),
 	};
 
