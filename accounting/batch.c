@@ -5,24 +5,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH_VERSION 1
-#define BUFFER_SIZE   ((size_t)1 << 20)
-#define PPM           1000000
+#include "accounting/batch_file.h"
 
-enum kind {
-	KIND_TERMS,
-	KIND_SESSION,
-	KIND_RECEIPT,
-	KIND_ACCOUNT,
-	KIND_COUNT,
-};
+#define BUFFER_SIZE ((size_t)1 << 20)
+#define PPM         1000000
 
 struct batch {
 	struct batch_head_values values;
 	struct merkle tree;
 	uint8_t peaks[MERKLE_LEVELS][KEY_LEN]; /* of the tree before */
-	uint32_t left[KIND_COUNT];             /* records still to come */
-	enum kind kind;                        /* of the record before */
+	uint32_t left[BATCH_KINDS];            /* records still to come */
+	enum batch_kind kind;                  /* of the record before */
 	uint8_t last[KEY_LEN];                 /* what that record is sorted by ... */
 	uint64_t last_seq;
 	bool any; /* ... if there is one of its kind */
@@ -116,7 +109,7 @@ static int put(struct batch *b, const void *data, size_t len)
 /* ---- the order of things ---- */
 
 struct place {
-	enum kind kind;
+	enum batch_kind kind;
 	const uint8_t *key;
 	size_t key_len;
 	uint64_t seq;
@@ -136,7 +129,7 @@ static bool in_order(const struct batch *b, const struct place *p)
 	if (!b->any || b->kind != p->kind)
 		return true;
 	order = memcmp(b->last, p->key, p->key_len);
-	return order < 0 || (order == 0 && p->kind == KIND_RECEIPT && b->last_seq < p->seq);
+	return order < 0 || (order == 0 && p->kind == BATCH_RECEIPTS && b->last_seq < p->seq);
 }
 
 static int add(struct batch *b, const struct place *p, const void *record, size_t len)
@@ -183,10 +176,10 @@ static struct batch *create(const struct batch_head_values *v, const uint8_t (*p
 	if (!b)
 		return NULL;
 	b->values = *v;
-	b->left[KIND_TERMS] = v->terms;
-	b->left[KIND_SESSION] = v->sessions;
-	b->left[KIND_RECEIPT] = v->receipts;
-	b->left[KIND_ACCOUNT] = v->accounts;
+	b->left[BATCH_TERMS] = v->terms;
+	b->left[BATCH_SESSIONS] = v->sessions;
+	b->left[BATCH_RECEIPTS] = v->receipts;
+	b->left[BATCH_ACCOUNTS] = v->accounts;
 	b->used = sizeof(struct batch_head);
 	merkle_resume(&b->tree, v->previous_size, peaks);
 	merkle_peaks(&b->tree, b->peaks);
@@ -249,7 +242,7 @@ int batch_begin_memory(struct batch **out, const struct batch_head_values *v,
 int batch_terms(struct batch *b, const struct terms *t)
 {
 	uint8_t hash[KEY_LEN];
-	const struct place p = {KIND_TERMS, hash, sizeof(hash), 0};
+	const struct place p = {BATCH_TERMS, hash, sizeof(hash), 0};
 
 	if (b->error)
 		return b->error;
@@ -261,7 +254,7 @@ int batch_terms(struct batch *b, const struct terms *t)
 
 int batch_session(struct batch *b, const struct batch_session *s)
 {
-	const struct place p = {KIND_SESSION, s->session, sizeof(s->session), 0};
+	const struct place p = {BATCH_SESSIONS, s->session, sizeof(s->session), 0};
 	uint32_t ppm = le32_get(s->fee_ppm);
 	bool nobody = memcmp(s->fee_account, no_key, KEY_LEN) == 0;
 
@@ -276,7 +269,7 @@ int batch_session(struct batch *b, const struct batch_session *s)
 int batch_receipt(struct batch *b, const struct receipt *r)
 {
 	const struct receipt_body *body = &r->offer.body;
-	const struct place p = {KIND_RECEIPT, body->session, sizeof(body->session),
+	const struct place p = {BATCH_RECEIPTS, body->session, sizeof(body->session),
 				le64_get(body->seq)};
 
 	if (b->error)
@@ -288,7 +281,7 @@ int batch_receipt(struct batch *b, const struct receipt *r)
 
 int batch_account(struct batch *b, const struct batch_account *a)
 {
-	const struct place p = {KIND_ACCOUNT, a->key, sizeof(a->key), 0};
+	const struct place p = {BATCH_ACCOUNTS, a->key, sizeof(a->key), 0};
 	uint64_t earned = le64_get(a->earned), spent = le64_get(a->spent);
 
 	if (b->error)
@@ -333,7 +326,7 @@ int batch_finish(struct batch *b, const struct identity *by, struct batch_head *
 
 	if (err)
 		return err;
-	for (int k = 0; k < KIND_COUNT; k++)
+	for (int k = 0; k < BATCH_KINDS; k++)
 		if (b->left[k])
 			return keep(b, -EINVAL);
 	if (b->finished || memcmp(by->id, b->values.node, KEY_LEN) != 0 || b->earned != b->spent)

@@ -151,6 +151,19 @@ enum receipt_verdict receipt_check_chain(const struct receipt_offer *previous,
 	return RECEIPT_OK;
 }
 
+enum receipt_verdict receipt_check_later(const struct receipt_offer *previous,
+					 const struct receipt_offer *next)
+{
+	uint64_t last = le64_get(previous->body.seq), seq = le64_get(next->body.seq);
+
+	if (last < UINT64_MAX && seq == last + 1)
+		return receipt_check_chain(previous, next);
+	if (seq <= last || memcmp(&previous->body, &next->body, FIXED_PART) != 0 ||
+	    !totals_grow(&previous->body, &next->body))
+		return RECEIPT_BAD_CHAIN;
+	return RECEIPT_OK;
+}
+
 const char *receipt_verdict_text(enum receipt_verdict v)
 {
 	switch (v) {

@@ -50,6 +50,9 @@ enum receipt_verdict receipt_check_chain(const struct receipt_offer *previous,
 bool receipt_same_agreement(const struct receipt_body *a, const struct receipt_body *b);
 /* No total of `to` is below that of `from`. */
 bool receipt_totals_grow(const struct receipt_body *from, const struct receipt_body *to);
+/* next came after previous in the same session, with those between perhaps missing. */
+enum receipt_verdict receipt_check_later(const struct receipt_offer *previous,
+					 const struct receipt_offer *next);
 /* A sentence for a person. */
 const char *receipt_verdict_text(enum receipt_verdict v);
 
