@@ -1,28 +1,24 @@
 #include "accounting/db.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "accounting/db_file.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/text.h"
 
 enum {
-	DB_STATEMENTS = 96,
+	DB_STATEMENTS = 192,
 	DB_CHECKPOINT_PAGES = 1000,
-	DB_LOCK_MS = 5000, /* how long another process may take to let go */
-	DB_LOCK_POLL_MS = 20,
+	DB_SETTLE_WAIT_MS = 5000, /* for readers, before the first commit */
+	DB_WRITER_WAIT_MS = 500, /* for somebody else's lock; the ledger answers nobody meanwhile */
+	DB_READER_WAIT_MS = 2000,
 };
 
 struct db_stmt {
@@ -38,19 +34,58 @@ struct db {
 	int lock; /* flock(2)ed file beside the database, or -1 */
 	unsigned flags;
 	bool memory, lost;
+	int cause;     /* the last error of the moment: what undid a transaction */
 	int wal_pages; /* after the last commit */
 	size_t count;
 	struct db_stmt stmts[DB_STATEMENTS];
 };
 
-/* Keeps the errors that say the disk can no longer be trusted apart from those of one request. */
-static int db_error(struct db *db, int rc)
+/* ---- errors ---- */
+
+/*
+ * After a failed fsync the kernel may have thrown the pages away and call them clean; damaged or
+ * shortened files speak for themselves; a file that is no longer at its path is not the ledger.
+ */
+static bool db_is_lost(int rc)
+{
+	switch (rc) {
+	case SQLITE_IOERR_FSYNC:
+	case SQLITE_IOERR_DIR_FSYNC:
+	case SQLITE_IOERR_SHORT_READ:
+	case SQLITE_IOERR_DATA:
+	case SQLITE_IOERR_CORRUPTFS:
+	case SQLITE_READONLY_DBMOVED:
+		return true;
+	default:
+		break;
+	}
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+	case SQLITE_IOERR:
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+	case SQLITE_NOMEM:
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_ABORT:
+	case SQLITE_CONSTRAINT:
+		return false;
+	default:
+		return true; /* SQLITE_CORRUPT, SQLITE_NOTADB, and what only broken code brings */
+	}
+}
+
+/* What the operating system said, where it helps a person more than SQLite's word. */
+static int db_system_error(const struct db *db)
+{
+	int err = sqlite3_system_errno(db->handle);
+
+	return err == EROFS || err == EDQUOT || err == ENOSPC ? -err : -EIO;
+}
+
+static int db_passing_error(const struct db *db, int rc)
 {
 	switch (rc & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_ROW:
-	case SQLITE_DONE:
-		return 0;
 	case SQLITE_FULL:
 		return -ENOSPC;
 	case SQLITE_NOMEM:
@@ -58,13 +93,28 @@ static int db_error(struct db *db, int rc)
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return -EBUSY;
-	case SQLITE_CONSTRAINT:
+	case SQLITE_READONLY:
+		return -EROFS;
+	case SQLITE_ABORT:
+		return db->cause; /* the statement was undone with its transaction */
+	default:
+		return rc == SQLITE_IOERR_NOMEM ? -ENOMEM : db_system_error(db);
+	}
+}
+
+static int db_error(struct db *db, int rc)
+{
+	if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE)
+		return 0;
+	if ((rc & 0xff) == SQLITE_CONSTRAINT)
 		return rc == SQLITE_CONSTRAINT_PRIMARYKEY || rc == SQLITE_CONSTRAINT_UNIQUE ||
 				       rc == SQLITE_CONSTRAINT_ROWID
 			       ? -EEXIST
 			       : -ERANGE;
-	default:
-		break;
+	if (!db_is_lost(rc)) {
+		db->cause = db_passing_error(db, rc);
+		log_debug("%s: %s (%d)", db->path, sqlite3_errstr(rc), rc);
+		return db->cause;
 	}
 	if (!db->lost)
 		log_warnx("%s: %s (%d)", db->path, sqlite3_errstr(rc), rc);
@@ -78,96 +128,6 @@ bool db_lost(const struct db *db)
 }
 
 /* ---- opening ---- */
-
-/* Says who holds the lock, as far as the file tells. */
-static int db_lock_owner(const struct db *db)
-{
-	char pid[32] = "";
-	ssize_t n = pread(db->lock, pid, sizeof(pid) - 1, 0);
-	uint64_t owner;
-
-	pid[n > 0 ? n : 0] = '\0';
-	return text_u64(pid, 1, INT_MAX, &owner) ? (int)owner : 0;
-}
-
-/* The ledger of a node that was killed commits what it had and goes a moment after it: a successor
- * started at once must not fail for that. */
-static int db_wait_lock(const struct db *db)
-{
-	const struct timespec pause = {.tv_nsec = DB_LOCK_POLL_MS * 1000000L};
-	uint64_t until = clock_ms() + DB_LOCK_MS;
-	bool said = false;
-
-	while (flock(db->lock, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return -errno;
-		if (clock_ms() >= until)
-			return -EBUSY;
-		if (!said)
-			log_info("%s: another culvert process (pid %d) still has it; waiting",
-				 db->path, db_lock_owner(db));
-		said = true;
-		nanosleep(&pause, NULL);
-	}
-	return 0;
-}
-
-/* A separate file, because closing any descriptor of the database drops SQLite's own locks. */
-static int db_take_lock(struct db *db)
-{
-	char path[PATH_MAX + 8], pid[32];
-	int err, n;
-
-	snprintf(path, sizeof(path), "%s.lock", db->path);
-	db->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (db->lock < 0) {
-		err = -errno;
-		log_warn("%s: cannot be opened; check the directory and its owner", path);
-		return err;
-	}
-	err = db_wait_lock(db);
-	if (err == -EBUSY)
-		log_warnx("%s: in use by another culvert process (pid %d); stop that one first",
-			  db->path, db_lock_owner(db));
-	else if (err)
-		log_warnx("%s: cannot be locked; use a local file system", path);
-	if (err)
-		return err;
-	n = snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (ftruncate(db->lock, 0) < 0 || pwrite(db->lock, pid, (size_t)n, 0) != n)
-		log_debug("%s: pid not noted", path);
-	return 0;
-}
-
-/* Runs before SQLite opens the file, so that closing the descriptor here drops no lock. */
-static int db_check_file(struct db *db)
-{
-	int access = db->flags & DB_READONLY ? O_RDONLY : O_RDWR | O_CREAT;
-	int fd = open(db->path, access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600), err = 0;
-	struct stat st;
-
-	if (fd < 0) {
-		err = -errno;
-		if (errno == ELOOP)
-			log_warnx("%s: is a symbolic link; name the file itself", db->path);
-		else if (errno != ENOENT || !(db->flags & DB_READONLY))
-			log_warn("%s: cannot be opened", db->path);
-		return err;
-	}
-	if (fstat(fd, &st) < 0) {
-		err = -errno;
-	} else if (!S_ISREG(st.st_mode)) {
-		log_warnx("%s: is not a regular file; name another", db->path);
-		err = -EINVAL;
-	} else if (st.st_mode & 077) {
-		log_warnx("%s: is open to group or others; chmod 600 it", db->path);
-		err = -EPERM;
-	} else if (!(db->flags & DB_READONLY) && st.st_size == 0) {
-		err = file_sync_directory(db->path);
-	}
-	close(fd);
-	return err;
-}
 
 static const struct {
 	int id, value;
@@ -203,8 +163,7 @@ static int db_harden(struct db *db)
 	}
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !!(db->flags & DB_READONLY),
 			  NULL);
-	/* Before the first read, or the WAL's index is shared memory that others may join. */
-	if (db->flags & DB_EXCLUSIVE && db_exec(db, "PRAGMA locking_mode=EXCLUSIVE") < 0)
+	if (db->flags & DB_READONLY && db_exec(db, "PRAGMA query_only=ON") < 0)
 		return -EIO;
 	return db_exec(db, "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;"
 			   "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=ON");
@@ -231,27 +190,52 @@ static int db_connect(struct db *db)
 		log_warnx("%s: %s", db->path, sqlite3_errstr(rc));
 		return -EIO;
 	}
-	/* A reader may meet the writer's checkpoint; the writer meets nobody it would wait for. */
-	sqlite3_busy_timeout(db->handle, db->flags & DB_READONLY ? 2000 : 500);
+	/* A reader may meet the writer's checkpoint; the writer, another program's. */
+	sqlite3_busy_timeout(db->handle,
+			     db->flags & DB_READONLY ? DB_READER_WAIT_MS : DB_WRITER_WAIT_MS);
 	sqlite3_wal_hook(db->handle, db_committed, db);
 	return db_harden(db);
 }
 
-int db_open(struct db **out, const char *path, unsigned flags)
+static struct db *db_new(unsigned flags)
 {
 	struct db *db = xcalloc(1, sizeof(*db));
-	int err = 0;
 
 	db->flags = flags;
 	db->lock = -1;
+	db->cause = -EIO;
+	return db;
+}
+
+int db_reader(struct db **out, const struct db *writer)
+{
+	struct db *db = db_new(DB_READONLY);
+	int err;
+
+	/* Not looked at by a descriptor of our own: closing it would drop the writer's locks. */
+	snprintf(db->path, sizeof(db->path), "%s", writer->path);
+	err = db_connect(db);
+	if (err) {
+		db_close(db);
+		return err;
+	}
+	*out = db;
+	return 0;
+}
+
+int db_open(struct db **out, const char *path, unsigned flags)
+{
+	struct db *db = db_new(flags);
+	int err = 0;
+
 	db->memory = strcmp(path, DB_MEMORY) == 0;
 	if (strlen(path) >= sizeof(db->path) - 16)
 		err = -ENAMETOOLONG;
 	snprintf(db->path, sizeof(db->path), "%s", path);
 	if (!err && !db->memory && !(flags & DB_READONLY))
-		err = db_take_lock(db);
+		err = db_file_lock(path, &db->lock);
 	if (!err && !db->memory)
-		err = db_check_file(db);
+		err = db_file_check(path, flags & DB_READONLY);
 	if (!err)
 		err = db_connect(db);
 	if (err) {
@@ -275,6 +259,22 @@ static int db_pragma_is(struct db *db, const char *sql, const char *want)
 	return got == 1 ? 0 : got == 0 ? -ENOTSUP : got;
 }
 
+/* TRUNCATE syncs the WAL, copies it, syncs the database: in a run of its own, unlike the process
+ * before, which may have died between any two of these. */
+static int db_settle(struct db *db)
+{
+	int rc, err;
+
+	sqlite3_busy_timeout(db->handle, DB_SETTLE_WAIT_MS);
+	rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sqlite3_busy_timeout(db->handle, DB_WRITER_WAIT_MS);
+	err = db_error(db, rc);
+	if (err == -EBUSY)
+		log_warnx("%s: another program is reading it; end that one first", db->path);
+	/* SQLite syncs the name of a new WAL too, but says nothing if that fails. */
+	return err ? err : file_sync_directory(db->path);
+}
+
 int db_durable(struct db *db)
 {
 	int err;
@@ -288,17 +288,14 @@ int db_durable(struct db *db)
 		err = db_pragma_is(db, "PRAGMA synchronous", "2");
 	if (!err)
 		err = db_pragma_is(db, "PRAGMA foreign_keys", "1");
-	return err;
+	return err ? err : db_settle(db);
 }
 
 /* Explicit, so that an fsync error here is seen: after one, the pages may be gone (no retry). */
 static void db_checkpoint(struct db *db, int mode)
 {
-	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
-
 	/* A full disk or a reader only means that the WAL stays; a later commit tries again. */
-	if ((rc & 0xff) != SQLITE_FULL && (rc & 0xff) != SQLITE_BUSY)
-		(void)db_error(db, rc);
+	(void)db_error(db, sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL));
 	db->wal_pages = 0;
 }
 
@@ -478,18 +475,33 @@ uint64_t db_last_id(const struct db *db)
 
 /* ---- transactions ---- */
 
+/* True if SQLite has ended the transaction by itself, as it does on some errors. */
+static bool db_undone(const struct db *db)
+{
+	return sqlite3_get_autocommit(db->handle);
+}
+
 int db_begin(struct db *db)
 {
+	/* One that could not be rolled back for want of memory may not swallow the next. */
+	db_rollback(db);
+	if (!db_undone(db))
+		return -ENOMEM;
 	return db_run(db_prepare(db, "BEGIN IMMEDIATE"));
+}
+
+int db_begin_reading(struct db *db)
+{
+	return db_run(db_prepare(db, "BEGIN"));
 }
 
 int db_commit(struct db *db)
 {
 	int err;
 
-	/* SQLite ends a transaction by itself on some errors; a COMMIT then must not say 0. */
-	if (sqlite3_get_autocommit(db->handle))
-		return -ENOSPC;
+	/* A COMMIT of what was undone must not say 0. */
+	if (db_undone(db))
+		return db->cause;
 	err = db_run(db_prepare(db, "COMMIT"));
 	if (err)
 		db_rollback(db);
@@ -501,20 +513,23 @@ int db_commit(struct db *db)
 
 void db_rollback(struct db *db)
 {
-	if (!sqlite3_get_autocommit(db->handle))
-		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+	/* What cannot be undone for want of memory db_begin undoes. */
+	if (!db_undone(db) && db_run(db_prepare(db, "ROLLBACK")) != 0)
+		log_debug("%s: not rolled back", db->path);
 }
 
 int db_mark(struct db *db)
 {
 	/* A savepoint outside a transaction would begin, and its release commit, one of its own. */
-	if (sqlite3_get_autocommit(db->handle))
-		return db->lost ? -EIO : -ENOSPC;
+	if (db_undone(db))
+		return db->lost ? -EIO : db->cause;
 	return db_run(db_prepare(db, "SAVEPOINT request"));
 }
 
 int db_keep(struct db *db)
 {
+	if (db_undone(db))
+		return db->lost ? -EIO : db->cause;
 	return db_run(db_prepare(db, "RELEASE request"));
 }
 
@@ -523,7 +538,6 @@ void db_undo(struct db *db)
 	static const char undo[] = "ROLLBACK TO request; RELEASE request";
 
 	/* Half a request must never be committed: what cannot be taken back alone goes with all. */
-	if (!sqlite3_get_autocommit(db->handle) &&
-	    sqlite3_exec(db->handle, undo, NULL, NULL, NULL) != SQLITE_OK)
+	if (!db_undone(db) && sqlite3_exec(db->handle, undo, NULL, NULL, NULL) != SQLITE_OK)
 		db_rollback(db);
 }

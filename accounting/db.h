@@ -1,7 +1,8 @@
 /*
- * SQLite, and nothing else includes its header. One connection a file: the one that writes is the
- * only one that checkpoints (SQLite before 3.51.3 can corrupt a WAL that two connections reset at
- * once); read-only ones never do. Statements are prepared once and kept. One thread.
+ * SQLite, and nothing else includes its header. One connection a file writes, and it is the only
+ * one that checkpoints: SQLite before 3.51.3 can corrupt a WAL that one connection resets while
+ * another checkpoints it. Read-only ones never do either. Statements are prepared once and kept.
+ * One thread.
  */
 #ifndef ACCOUNTING_DB_H
 #define ACCOUNTING_DB_H
@@ -12,8 +13,7 @@ struct db;
 struct db_stmt;
 
 enum db_flags {
-	DB_READONLY = 1,  /* for queries while another process writes */
-	DB_EXCLUSIVE = 2, /* no other connection may even read: the provider's books */
+	DB_READONLY = 1, /* for queries while another process writes */
 };
 
 /* A database of its own in memory, for tests and for comparing schemas. */
@@ -21,25 +21,42 @@ enum db_flags {
 
 /*
  * Opens path (made, mode 0600, unless DB_READONLY), hardened, but changes nothing in it yet: see
- * db_durable. Refused with a log_warn line: a symbolic link, a file open to group or others, one
- * another process writes (-EBUSY, after up to 5 s in which that one may end).
+ * db_durable. Refused with a log_warn line: a symbolic link, a file open to group or others or of
+ * another owner, and such files beside it (-wal, -shm, -journal, .lock); a database another process
+ * writes (-EBUSY, after up to 5 s in which that one may end).
  */
 MUST_CHECK int db_open(struct db **out, const char *path, unsigned flags);
-/* WAL and synchronous=FULL, asserted by reading them back. */
+/* A second connection, of the same process, that only reads: its questions see what was committed
+ * and wait for nobody. Closed before the first. */
+MUST_CHECK int db_reader(struct db **out, const struct db *writer);
+/*
+ * WAL and synchronous=FULL, asserted by reading them back. What an earlier run left in the WAL is
+ * written into the database and synced first: a process that was killed, or whose fsync failed, may
+ * have left there what reads well and is not on the disk.
+ */
 MUST_CHECK int db_durable(struct db *db);
 /* Rolls back what is open, checkpoints (unless readonly) and closes. NULL is fine. */
 void db_close(struct db *db);
 
 /*
- * True after an input/output error or corruption: what the disk holds is unknown, no call works
- * any more, and the owner must end. -ENOSPC is not that: nothing was committed, life goes on.
+ * True after an fsync that failed, damage, or a broken invariant: what the disk holds is unknown,
+ * no call works any more, and the owner must end. Other errors are of the moment: the transaction
+ * is undone, the call says why, and the next one may work: -ENOSPC (full disk), -EDQUOT, -EROFS
+ * (read-only), -EIO (a write or read that failed), -ENOMEM, -EBUSY (locked by another program).
  */
 bool db_lost(const struct db *db);
 /* Bytes free for this database's file system; UINT64_MAX if that cannot be said. */
 uint64_t db_disk_free(const struct db *db);
 
-/* Transactions; a savepoint marks one request within. db_undo also ends the savepoint. */
+/*
+ * Transactions; a savepoint marks one request within. db_undo also ends the savepoint. On some
+ * errors SQLite ends a transaction by itself: db_mark, db_keep and db_commit then give that error.
+ * -EAGAIN from db_begin or db_commit: undone by the engine for the sake of another writer, begin
+ * again; SQLite with its one writer never says so.
+ */
 MUST_CHECK int db_begin(struct db *db);
+/* For reading only: what is read until db_rollback is of one moment. */
+MUST_CHECK int db_begin_reading(struct db *db);
 MUST_CHECK int db_commit(struct db *db); /* rolled back if it fails */
 void db_rollback(struct db *db);
 MUST_CHECK int db_mark(struct db *db);

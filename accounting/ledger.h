@@ -8,6 +8,8 @@
 #ifndef ACCOUNTING_LEDGER_H
 #define ACCOUNTING_LEDGER_H
 
+#include <errno.h>
+
 #include "accounting/query.h"
 #include "proto/descriptor.h"
 #include "proto/receipt.h"
@@ -63,13 +65,21 @@ struct ledger_payer {
 
 /* err: 0, or -errno: -EACCES unknown, ended or frozen session, -EBADMSG bad signature or not the
  * outstanding receipt, -EALREADY nothing to issue a receipt for, -EEXIST a session id or grant key
- * used before, -ERANGE numbers beyond what the books hold, -ENOSPC disk full or almost (nothing was
- * committed). The pointer is NULL unless err is 0. */
+ * used before, -ERANGE numbers beyond what the books hold, or one that passes (below). The pointer
+ * is NULL unless err is 0. */
 typedef void (*ledger_opened)(void *arg, int err, const struct ledger_payer *payer);
 typedef void (*ledger_issued)(void *arg, int err, const struct receipt_offer *offer);
 typedef void (*ledger_signed)(void *arg, int err, const struct ledger_payer *payer);
 typedef void (*ledger_done)(void *arg, int err);
 typedef void (*ledger_rows)(void *arg, int err, const struct query_rows *rows);
+
+/* A full or read-only disk, a write that failed, no memory: nothing was committed, the ledger says
+ * why in its log, and the same may work later. */
+static inline bool ledger_error_passes(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT || err == -EROFS || err == -EIO || err == -ENOMEM ||
+	       err == -EBUSY;
+}
 
 /* Registers a session durably before it may carry a byte. The terms are this node's for the role.
  */
@@ -87,7 +97,8 @@ void ledger_cosign(struct ledger *l, const uint8_t session[static SESSION_ID_LEN
 void ledger_dispute(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
 		    uint64_t up, uint64_t down, ledger_done done, void *arg);
 /* The session's final counters; unsigned bytes become debt, and default ends the slow-start window.
- * A session that carried nothing is forgotten. */
+ * A session that carried nothing is forgotten. After an error that passes the ledger does it by
+ * itself as soon as it can; asking again is fine too. */
 void ledger_close(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
 		  uint64_t down, ledger_done done, void *arg);
 /* An outstanding (issued, unsigned) receipt of an ended session of this payer; -ENOENT if none. */

@@ -20,7 +20,16 @@
 enum {
 	DAY = 24 * 3600,
 	WAKE_MS = 60 * 1000,
+	AGAIN_MS = 1000,     /* between two tries to write what is owed */
+	SAY_MS = 60 * 1000,  /* between two lines on one trouble */
+	UNCLOSED_MAX = 4096, /* ended sessions to write down once that works again */
 	LEDGER_FD = 3,
+};
+
+/* The end of a session that the disk did not take. */
+struct unclosed {
+	uint8_t session[SESSION_ID_LEN];
+	uint64_t up, down;
 };
 
 struct process {
@@ -32,6 +41,10 @@ struct process {
 	struct ledger_request requests[LEDGER_BATCH];
 	size_t lengths[LEDGER_BATCH];
 	struct ledger_answer answers[LEDGER_BATCH];
+	bool troubled;
+	uint64_t said_ms, tried_ms;
+	size_t unclosed_count;
+	struct unclosed unclosed[UNCLOSED_MAX];
 };
 
 static volatile sig_atomic_t orphaned;
@@ -157,25 +170,164 @@ static void process_send(struct process *p, const struct ledger_answer *a)
 		fatal("ledger: cannot answer the node");
 }
 
-/* All answers wait for the one commit that makes them true. */
-static void process_batch(struct process *p, size_t count)
-{
-	int err = store_begin(p->store, clock_wall());
+/* ---- a disk that does not take it ---- */
 
-	/* After a failed begin every savepoint fails too, and says so in its answer. */
-	for (size_t i = 0; i < count; i++)
-		ledger_answer_request(p->store, &p->requests[i], p->lengths[i], &p->answers[i]);
-	if (!err)
-		err = store_commit(p->store);
+static const char *trouble_advice(int err)
+{
+	switch (err) {
+	case -ENOSPC:
+	case -EDQUOT:
+		return "make room on its disk, 16 MiB at least";
+	case -EROFS:
+		return "mount its disk read-write again (the kernel's log says why it is not)";
+	case -ENOMEM:
+		return "give the machine more memory";
+	case -EBUSY:
+		return "end the program that has it open";
+	default:
+		return "look for disk errors in the kernel's log";
+	}
+}
+
+/* At most a line a minute; what depends on the ledger waits, and goes on by itself. */
+static void process_trouble(struct process *p, int err)
+{
+	uint64_t now = clock_ms();
+
 	if (store_lost(p->store))
 		fatalx("%s: the database cannot be written safely any more; check the disk, then "
 		       "start again",
 		       p->config->database);
-	for (size_t i = 0; i < count; i++) {
-		if (err)
-			p->answers[i].err = err;
-		process_send(p, &p->answers[i]);
+	if (!ledger_error_passes(err)) {
+		if (p->troubled)
+			log_info("%s: is written again", p->config->database);
+		p->troubled = false;
+		return;
 	}
+	if (p->said_ms && now - p->said_ms < SAY_MS)
+		return;
+	p->troubled = true;
+	p->said_ms = now;
+	log_warnx("%s: cannot be written (%s): no new sessions and receipts, traffic goes on "
+		  "within its window; %s",
+		  p->config->database, strerror(-err), trouble_advice(err));
+}
+
+static void process_remember(struct process *p, const struct ledger_request *r)
+{
+	struct unclosed *u = &p->unclosed[p->unclosed_count];
+
+	if (p->unclosed_count == UNCLOSED_MAX)
+		return; /* ended at the next start, with what was known of it before */
+	memcpy(u->session, r->session, SESSION_ID_LEN);
+	u->up = r->up;
+	u->down = r->down;
+	p->unclosed_count++;
+}
+
+static int process_close_all(struct process *p)
+{
+	int err = store_begin(p->store, clock_wall());
+
+	for (size_t i = 0; !err && i < p->unclosed_count; i++) {
+		const struct unclosed *u = &p->unclosed[i];
+		int refused;
+
+		err = store_mark(p->store);
+		if (err)
+			break;
+		refused = store_end(p->store, u->session, u->up, u->down);
+		err = ledger_error_passes(refused) ? refused : store_unmark(p->store, refused == 0);
+	}
+	if (!err)
+		return store_commit(p->store);
+	store_rollback(p->store);
+	return err;
+}
+
+/* Before anything new of a payer, what it owes. */
+static void process_again(struct process *p)
+{
+	uint64_t now = clock_ms();
+	int err;
+
+	if (p->unclosed_count == 0 || now - p->tried_ms < AGAIN_MS)
+		return;
+	p->tried_ms = now;
+	err = process_close_all(p);
+	process_trouble(p, err);
+	if (!err)
+		p->unclosed_count = 0;
+}
+
+/* ---- a batch, continued ---- */
+
+static bool process_only_asks(const struct process *p, size_t i)
+{
+	return p->lengths[i] == sizeof(p->requests[i]) && p->requests[i].kind == LEDGER_QUERY;
+}
+
+/* One commit for all that change something; an error of one that passes, or 0. */
+static int process_write(struct process *p, size_t count)
+{
+	int err = store_begin(p->store, clock_wall()), passing = 0;
+
+	/* After a failed begin every savepoint fails too, and says so in its answer. */
+	for (size_t i = 0; i < count; i++)
+		if (!process_only_asks(p, i))
+			ledger_answer_request(p->store, &p->requests[i], p->lengths[i],
+					      &p->answers[i]);
+	if (!err)
+		err = store_commit(p->store);
+	for (size_t i = 0; i < count; i++) {
+		struct ledger_answer *a = &p->answers[i];
+
+		if (process_only_asks(p, i))
+			continue;
+		if (err)
+			a->err = err;
+		if (!ledger_error_passes(a->err))
+			continue;
+		passing = a->err;
+		if (a->kind == LEDGER_CLOSE)
+			process_remember(p, &p->requests[i]);
+	}
+	return passing;
+}
+
+/* After the commit, so that who changed something and then asks sees it. */
+static void process_ask(struct process *p, size_t count)
+{
+	int err = store_begin_reading(p->store, clock_wall());
+
+	for (size_t i = 0; i < count; i++) {
+		const struct ledger_request *r = &p->requests[i];
+		struct ledger_answer *a = &p->answers[i];
+
+		if (!process_only_asks(p, i))
+			continue;
+		a->id = r->id;
+		a->kind = r->kind;
+		a->err = err ? err : answer_kind(p->store, r, a);
+	}
+	store_end_reading(p->store);
+}
+
+/* All answers wait for the one commit that makes them true. */
+static void process_batch(struct process *p, size_t count)
+{
+	size_t asks = 0;
+
+	for (size_t i = 0; i < count; i++)
+		asks += process_only_asks(p, i);
+	if (asks < count)
+		process_trouble(p, process_write(p, count));
+	if (asks)
+		process_ask(p, count);
+	if (store_lost(p->store))
+		process_trouble(p, -EIO);
+	for (size_t i = 0; i < count; i++)
+		process_send(p, &p->answers[i]);
 }
 
 /* ---- terms and descriptor ---- */
@@ -260,12 +412,15 @@ static void process_renew(struct process *p)
 {
 	uint64_t now = clock_wall(), expires = le64_get(p->identity.descriptor.body.expires);
 	struct ledger_identity next;
+	int err;
 
 	if (expires > now && expires - now >= p->config->terms_days * DAY / 2)
 		return;
 	ledger_describe(&next, p->config, p->by, now);
+	err = process_store_terms(p, &next);
+	process_trouble(p, err);
 	/* On a full disk the old terms are offered on; the next wake tries again. */
-	if (process_store_terms(p, &next) != 0)
+	if (err)
 		return;
 	p->identity = next;
 	process_publish(p);
@@ -375,8 +530,10 @@ void ledger_process(int socket, const struct ledger_config *config, pid_t parent
 	p->socket = wait.fd = socket;
 	process_start(p);
 	for (;;) {
-		int ready = poll(&wait, 1, orphaned ? 0 : WAKE_MS);
+		int wake = orphaned ? 0 : p->unclosed_count ? AGAIN_MS : WAKE_MS;
+		int ready = poll(&wait, 1, wake);
 
+		process_again(p);
 		count = ready > 0 ? process_receive(p) : 0;
 		if (count)
 			process_batch(p, count);

@@ -46,5 +46,11 @@ static int query_credits(struct store *s, const struct query *q, struct query_ro
 
 int store_query(struct store *s, const struct query *q, struct query_rows *rows)
 {
-	return q->kind == QUERY_CREDITS ? query_credits(s, q, rows) : pages_query(s->db, q, rows);
+	/* The same books, by the connection that only reads. */
+	struct store view = *s;
+
+	view.db = s->reader;
+	if (q->kind == QUERY_CREDITS)
+		return query_credits(&view, q, rows);
+	return pages_query(view.db, q, rows);
 }

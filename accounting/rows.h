@@ -20,6 +20,7 @@ enum {
 
 struct store {
 	struct db *db;
+	struct db *reader; /* for questions; db itself where it is in memory */
 	struct store_config config;
 	const struct identity *by;
 	uint64_t now_s;

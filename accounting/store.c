@@ -54,9 +54,12 @@ int store_open(struct store **out, const char *path, const struct store_config *
 
 	s->config = *config;
 	s->by = by;
-	err = schema_open(&s->db, path, DB_EXCLUSIVE, &schema_ledger);
+	err = schema_open(&s->db, path, 0, &schema_ledger);
 	if (!err)
 		err = store_recover(s, now_s);
+	s->reader = s->db;
+	if (!err && strcmp(path, DB_MEMORY) != 0)
+		err = db_reader(&s->reader, s->db);
 	if (err) {
 		store_close(s);
 		return err;
@@ -67,6 +70,8 @@ int store_open(struct store **out, const char *path, const struct store_config *
 
 void store_close(struct store *s)
 {
+	if (s && s->reader != s->db)
+		db_close(s->reader);
 	if (s)
 		db_close(s->db);
 	free(s);
@@ -74,7 +79,7 @@ void store_close(struct store *s)
 
 bool store_lost(const struct store *s)
 {
-	return db_lost(s->db);
+	return db_lost(s->db) || db_lost(s->reader);
 }
 
 int store_begin(struct store *s, uint64_t now_s)
@@ -91,6 +96,17 @@ int store_commit(struct store *s)
 void store_rollback(struct store *s)
 {
 	db_rollback(s->db);
+}
+
+int store_begin_reading(struct store *s, uint64_t now_s)
+{
+	s->now_s = now_s;
+	return db_begin_reading(s->reader);
+}
+
+void store_end_reading(struct store *s)
+{
+	db_rollback(s->reader);
 }
 
 int store_mark(struct store *s)

@@ -35,6 +35,13 @@ void store_rollback(struct store *s);
 MUST_CHECK int store_mark(struct store *s);
 MUST_CHECK int store_unmark(struct store *s, bool keep);
 
+/*
+ * Around store_query and what else only asks, outside the transaction: a connection that only reads
+ * sees one moment of what was committed, and works on a disk that can no longer be written.
+ */
+MUST_CHECK int store_begin_reading(struct store *s, uint64_t now_s);
+void store_end_reading(struct store *s);
+
 /* The terms new sessions of their role get; stored, since receipts name them by hash. */
 MUST_CHECK int store_terms(struct store *s, const struct terms *t);
 

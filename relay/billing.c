@@ -129,7 +129,7 @@ static void show(struct relay *r, const struct relay_session *s, const struct re
 static void issue_failed(struct relay *r, struct relay_session *s, int err)
 {
 	/* A full disk passes, and -EALREADY means that all is signed. */
-	if (err == -ENOSPC || err == -EIO || err == -EALREADY) {
+	if (ledger_error_passes(err) || err == -EALREADY) {
 		s->bill.refused |= s->phase == PHASE_ENDED;
 		return;
 	}

@@ -74,7 +74,7 @@ static void ledger_closed(void *arg, int err)
 	relay_call_end(call);
 	if (!s)
 		return;
-	if (err == -ENOSPC) {
+	if (ledger_error_passes(err)) {
 		/* Not a debt yet: until it is, what is unsigned stays in the payer's window. */
 		s->closing = false;
 		s->ended_ms = clock_ms();

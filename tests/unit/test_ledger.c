@@ -265,8 +265,9 @@ static void test_child_is_closed_off(void **state)
 		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)ledger_pid(l), fd);
 		fds += lstat(path, &st) == 0;
 	}
-	/* null twice, stderr, the socket, the lock, the database and its WAL */
-	assert_in_range(fds, 4, 8);
+	/* null twice, stderr, the socket, the lock, the database, its WAL and the WAL's index, and
+	 * the first two again for the connection that only reads */
+	assert_in_range(fds, 4, 10);
 	snprintf(path, sizeof(path), "/proc/%d/limits", (int)ledger_pid(l));
 	assert_true(file_read(path, limits, sizeof(limits) - 1) > 0);
 	assert_non_null(strstr(limits, "Max core file size        0 "));
@@ -477,26 +478,55 @@ static void test_full_disk(void **state)
 	assert_int_equal(umount2(full, MNT_DETACH), 0);
 }
 
-/* An input/output error is the end of the process: nothing is promised on such a disk. */
-static void test_io_error_is_fatal(void **state)
+/* A write that fails is answered, questions too, and it all works again when writes do. */
+static void test_write_error_passes(void **state)
 {
-	struct rlimit small = {300000, 300000};
+	const struct rlimit small = {300000, RLIM_INFINITY}, tiny = {100, RLIM_INFINITY};
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
 	struct ledger *l = start();
 	uint64_t acked;
-	int status;
 
 	(void)state;
 	ledger_open(l, ROLE_RELAY, session, payer.id, on_payer, NULL);
 	assert_int_equal(await(l, 1), 0);
 	assert_int_equal(prlimit(ledger_pid(l), RLIMIT_FSIZE, &small, NULL), 0);
-	acked = sign_until(l, -EPIPE, 0, 5000);
+	acked = sign_until(l, -EIO, 0, 5000);
 	assert_true(acked < 5000);
-	assert_int_equal(waitpid(ledger_pid(l), &status, 0), ledger_pid(l));
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 1);
+	assert_int_equal(signed_so_far(l), acked);
+	assert_int_equal(prlimit(ledger_pid(l), RLIMIT_FSIZE, &tiny, NULL), 0);
+	ledger_open(l, ROLE_RELAY, (const uint8_t[SESSION_ID_LEN]){4}, payer.id, on_payer, NULL);
+	assert_int_equal(await(l, 1), -EIO);
+	assert_int_equal(sign_until(l, -EIO, acked, 1), acked);
+	assert_int_equal(prlimit(ledger_pid(l), RLIMIT_FSIZE, &none, NULL), 0);
+	assert_int_equal(sign_until(l, -EIO, acked, 20), acked + 20);
+	assert_int_equal(signed_so_far(l), acked + 20);
 	ledger_stop(l);
 	l = start();
-	assert_true(signed_so_far(l) >= acked);
+	assert_int_equal(signed_so_far(l), acked + 20);
+	ledger_stop(l);
+}
+
+/* A session that ends while nothing can be written is a debt once it can. */
+static void test_close_is_made_up_for(void **state)
+{
+	const struct rlimit small = {100, RLIM_INFINITY};
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	struct ledger *l = start();
+	uint64_t deadline = clock_ms() + 8000;
+
+	(void)state;
+	ledger_open(l, ROLE_RELAY, session, payer.id, on_payer, NULL);
+	assert_int_equal(await(l, 1), 0);
+	assert_int_equal(prlimit(ledger_pid(l), RLIMIT_FSIZE, &small, NULL), 0);
+	ledger_close(l, session, 1000, 234, on_done, NULL);
+	assert_int_equal(await(l, 1), -EIO);
+	assert_int_equal(prlimit(ledger_pid(l), RLIMIT_FSIZE, &none, NULL), 0);
+	do {
+		usleep(100000);
+		ledger_payer_now(l, payer.id, on_payer, NULL);
+		assert_int_equal(await(l, 1), 0);
+	} while (got.payer.debt == 0 && clock_ms() < deadline);
+	assert_int_equal(got.payer.debt, 1234);
 	ledger_stop(l);
 }
 
@@ -553,7 +583,8 @@ int main(void)
 		TEST(test_stop_finishes),
 		TEST(test_death_is_told),
 		TEST(test_node_killed),
-		TEST(test_io_error_is_fatal),
+		TEST(test_write_error_passes),
+		TEST(test_close_is_made_up_for),
 		TEST(test_export_verifies),
 		TEST(test_full_disk),
 	};

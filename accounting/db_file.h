@@ -1,0 +1,23 @@
+/*
+ * The files of a database before any engine opens them: who may have them, one writer at a time.
+ * Main thread; what is refused is said by log_warn.
+ */
+#ifndef ACCOUNTING_DB_FILE_H
+#define ACCOUNTING_DB_FILE_H
+
+#include "base/base.h"
+
+/*
+ * Opens and locks path.lock, up to 5 s after another process let go of it: -EBUSY if none did. *fd
+ * is the caller's, also after an error, unless it is -1; closing it unlocks.
+ */
+MUST_CHECK int db_file_lock(const char *path, int *fd);
+/*
+ * Makes path (mode 0600) unless readonly. Refused: symbolic links (-ELOOP), what is no regular file
+ * (-EINVAL), open to group or others or somebody else's (-EPERM), the same of path-wal, path-shm
+ * and path-journal. Closes its descriptor: never while this process has the database open, whose
+ * locks that would drop.
+ */
+MUST_CHECK int db_file_check(const char *path, bool readonly);
+
+#endif
