@@ -173,9 +173,14 @@ static const char *const wallet_steps[] = {
 	"CHECK(counted_up >= 0);"
 	"ALTER TABLE session ADD COLUMN counted_down INTEGER NOT NULL DEFAULT 0 "
 	"CHECK(counted_down >= 0);",
-	/* pair: the session it was paired with, relay's and exit's of one tunnel */
+	/* pair: the session it was paired with, relay's and exit's of one tunnel; seen: counted
+	 * when the newest receipt was signed */
 	"ALTER TABLE session ADD COLUMN pair BLOB CHECK(pair IS NULL OR length(pair) = "
-	"16);" EVIDENCE_OTHER,
+	"16);"
+	"ALTER TABLE session ADD COLUMN seen_up INTEGER NOT NULL DEFAULT 0 CHECK(seen_up >= 0);"
+	"ALTER TABLE session ADD COLUMN seen_down INTEGER NOT NULL DEFAULT 0 "
+	"CHECK(seen_down >= 0);"
+	"UPDATE session SET seen_up = counted_up, seen_down = counted_down;" EVIDENCE_OTHER,
 };
 
 const struct schema schema_ledger = {
