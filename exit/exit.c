@@ -246,6 +246,7 @@ static void view_of(struct exit_session_view *v, const struct exit_peer *p, uint
 	v->age_ms = now - p->opened_ms;
 	v->last_handshake = p->last_handshake;
 	v->held = p->held;
+	v->ignored = p->ignored;
 }
 
 /* Whoever asks sees the device as it is now; if it cannot be read, as it was at the last poll. */

@@ -54,6 +54,7 @@ struct exit_session_view {
 	uint8_t session[SESSION_ID_LEN], payer[KEY_LEN];
 	struct net_addr inner4, inner6;
 	uint64_t up, down, signed_bytes, window, idle_ms, age_ms, last_handshake;
+	uint64_t ignored; /* heard while held, and dropped */
 	bool held;
 };
 typedef void (*exit_session_each)(void *arg, const struct exit_session_view *view);

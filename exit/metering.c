@@ -25,6 +25,7 @@ static void count(void *arg, const struct tunnel_stat *stat)
 	p->last_handshake = stat->last_handshake;
 	if (p->held) {
 		p->base_rx += rx;
+		p->ignored += rx;
 		rx = 0;
 	}
 	p->up = p->rx - p->base_rx;

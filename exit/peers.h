@@ -40,7 +40,8 @@ struct exit_peer {
 	 * while held */
 	uint64_t base_rx, base_tx, rx, tx;
 	uint64_t up, down;
-	uint64_t polled; /* up + down at the last poll */
+	uint64_t ignored; /* what came while held: nobody pays for it */
+	uint64_t polled;  /* up + down at the last poll */
 	uint64_t last_handshake;
 
 	uint64_t window;       /* bytes it may have unsigned: its share of its payer's */

@@ -63,6 +63,15 @@ static bool drop(struct forward *f, enum relay_direction direction, enum relay_d
 	return false;
 }
 
+/* The same, of a session's datagram where it is known whose it is (s may be NULL). */
+static bool drop_of(struct forward *f, struct session *s, enum relay_direction direction,
+		    enum relay_drop why, uint32_t len)
+{
+	if (s)
+		tally(&s->state.losses.dropped[direction][why], len);
+	return drop(f, direction, why, len);
+}
+
 bool forward_is_control(const struct datagram *d)
 {
 	return d->len >= 4 && d->len <= PLANE_CONTROL_MAX && !d->truncated &&
@@ -103,11 +112,13 @@ static void count_initiation(struct forward *f, struct session *s, uint32_t inde
 		s->unanswered = 0;
 	s->period = f->period;
 	s->unanswered++;
+	s->state.losses.unanswered++;
 	tally(&f->counters.unanswered, sizeof(struct message_initiation));
 }
 
-static void untally_initiation(struct forward *f)
+static void untally_initiation(struct forward *f, struct session *s)
 {
+	s->state.losses.unanswered--;
 	f->counters.unanswered.packets--;
 	f->counters.unanswered.bytes -= sizeof(struct message_initiation);
 }
@@ -119,7 +130,7 @@ static void bill_initiation(struct forward *f, struct session *s)
 	s->state.packets_up++;
 	if (s->unanswered)
 		s->unanswered--;
-	untally_initiation(f);
+	untally_initiation(f, s);
 }
 
 /* True: pass, with *s set. False: *why not. Changes nothing. */
@@ -154,14 +165,14 @@ bool forward_up(struct forward *f, const struct datagram *d, struct passage *out
 {
 	struct wire_header header;
 	enum relay_drop why;
-	struct session *s;
+	struct session *s = NULL;
 
 	tally(&f->counters.in[DIRECTION_UP], d->len);
 	if (d->truncated)
 		return drop(f, DIRECTION_UP, DROP_truncated, d->len);
 	header = wire_read(d->data, d->len);
 	if (!judge_up(f, d, &header, &s, &why))
-		return drop(f, DIRECTION_UP, why, d->len);
+		return drop_of(f, s, DIRECTION_UP, why, d->len);
 	*out = (struct passage){s, f->exits[s->state.exit].exit.wg, d->len, d->len, 0};
 	if (header.type == MESSAGE_WG_INITIATION) {
 		out->billed = 0;
@@ -210,14 +221,14 @@ bool forward_down(struct forward *f, const struct datagram *d, struct passage *o
 {
 	struct wire_header header;
 	enum relay_drop why;
-	struct session *s;
+	struct session *s = NULL;
 
 	tally(&f->counters.in[DIRECTION_DOWN], d->len);
 	if (d->truncated)
 		return drop(f, DIRECTION_DOWN, DROP_truncated, d->len);
 	header = wire_read(d->data, d->len);
 	if (!judge_down(f, d, &header, &s, &why))
-		return drop(f, DIRECTION_DOWN, why, d->len);
+		return drop_of(f, s, DIRECTION_DOWN, why, d->len);
 	if (is_answer(s, &header))
 		bill_initiation(f, s);
 	/* Its mac1 is keyed by the client's public key, which a relay does not know; that it
@@ -241,7 +252,7 @@ void forward_sent(struct forward *f, enum relay_direction direction, const struc
 	}
 	if (!p->billed) {
 		sessions_forget_pending(f->sessions, p->session, p->index);
-		untally_initiation(f);
+		untally_initiation(f, p->session);
 	} else if (direction == DIRECTION_UP) {
 		s->up -= p->len;
 		s->packets_up--;
@@ -249,5 +260,5 @@ void forward_sent(struct forward *f, enum relay_direction direction, const struc
 		s->down -= p->len;
 		s->packets_down--;
 	}
-	(void)drop(f, direction, DROP_send_failed, p->len);
+	(void)drop_of(f, p->session, direction, DROP_send_failed, p->len);
 }

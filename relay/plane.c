@@ -68,6 +68,8 @@ static void tell_owner(const struct plane *p, const struct notice *n)
 {
 	const struct plane_session *s = &n->session;
 
+	if (p->ops.losses && n->kind != NOTICE_INSTALLED)
+		p->ops.losses(p->arg, s->handle, &s->losses);
 	switch (n->kind) {
 	case NOTICE_INSTALLED:
 		p->ops.installed(p->arg, s->handle, n->ok);

@@ -37,6 +37,12 @@ struct plane_indices {
 	bool pending;
 };
 
+/* What of a session's datagrams was not billed. */
+struct plane_losses {
+	struct relay_tally dropped[DIRECTION_COUNT][DROP_COUNT];
+	uint64_t unanswered; /* initiations sent on that no exit has answered (yet) */
+};
+
 /* All there is to a session on a worker; crosses threads by value. */
 struct plane_session {
 	uint32_t handle;        /* the main thread's slot for it, below max_sessions */
@@ -44,6 +50,7 @@ struct plane_session {
 	struct net_addr client; /* the bound address */
 	uint64_t up, down;      /* UDP payload bytes sent on so far and billed */
 	uint64_t packets_up, packets_down;
+	struct plane_losses losses;
 	uint64_t limit; /* up + down never exceeds this */
 	uint64_t mark;  /* reaching this calls marked() once, until set again */
 	/* A client index that is live for another session by then is dropped at installing. */
@@ -69,6 +76,8 @@ struct plane_ops {
 	void (*marked)(void *arg, uint32_t handle, uint64_t up, uint64_t down);
 	/* A limit now holds; it may be higher than asked when more was sent already. */
 	void (*limited)(void *arg, uint32_t handle, uint64_t limit, uint64_t up, uint64_t down);
+	/* Just before marked, limited and retired, as of the same moment. NULL: not wanted. */
+	void (*losses)(void *arg, uint32_t handle, const struct plane_losses *losses);
 };
 
 /*

@@ -33,6 +33,7 @@ static void install(struct relay *r, struct relay_session *s)
 		.down = s->down,
 		.packets_up = s->packets_up,
 		.packets_down = s->packets_down,
+		.losses = s->losses,
 		.client_indices = s->client_indices,
 		.exit_indices = s->exit_indices,
 	};

@@ -132,6 +132,15 @@ static void on_limited(void *arg, uint32_t handle, uint64_t limit, uint64_t up, 
 	billing_counted(r, s, up, down);
 }
 
+static void on_losses(void *arg, uint32_t handle, const struct plane_losses *losses)
+{
+	struct relay *r = arg;
+	struct relay_session *s = registry_by_handle(r->registry, handle);
+
+	if (s)
+		s->losses = *losses;
+}
+
 /* ---- time ---- */
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -258,6 +267,7 @@ int relay_create(struct relay **out, const struct relay_config *config, struct e
 		.retired = on_retired,
 		.marked = on_marked,
 		.limited = on_limited,
+		.losses = on_losses,
 	};
 	struct relay *r = xcalloc(1, sizeof(*r));
 	int err;
@@ -471,6 +481,7 @@ static void view_of(struct relay *r, const struct relay_session *s, uint64_t now
 		.bound = s->bind.place == BIND_BOUND,
 		.held = billing_held(s),
 		.moves = s->bind.moves,
+		.losses = s->losses,
 	};
 	memcpy(v->session, s->id, SESSION_ID_LEN);
 	memcpy(v->payer, registry_payer(r->registry, s)->id, KEY_LEN);

@@ -73,8 +73,9 @@ struct relay_session_view {
 	uint8_t session[SESSION_ID_LEN], payer[KEY_LEN], exit[KEY_LEN];
 	uint64_t up, down, signed_bytes, window, idle_ms, age_ms;
 	unsigned worker;
-	bool bound, held; /* held: out of window */
-	uint32_t moves;   /* BINDs that changed its address */
+	bool bound, held;           /* held: out of window */
+	struct plane_losses losses; /* as fresh as up and down */
+	uint32_t moves;             /* BINDs that changed its address */
 };
 typedef void (*relay_session_each)(void *arg, const struct relay_session_view *view);
 void relay_sessions(struct relay *r, relay_session_each each, void *arg);

@@ -47,7 +47,8 @@ struct notice {
 		NOTICE_LIMITED,
 	} kind;
 	bool ok; /* INSTALLED */
-	/* RETIRED: all of it. Else its handle and, but for INSTALLED, up, down and limit. */
+	/* RETIRED: all of it. Else its handle and, but for INSTALLED, up, down, limit and losses.
+	 */
 	struct plane_session session;
 };
 
