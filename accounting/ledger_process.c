@@ -58,6 +58,9 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 		[QUERY_SESSIONS] = sizeof(struct query_session),
 		[QUERY_RECEIPTS] = sizeof(struct query_receipt),
 		[QUERY_TERMS] = sizeof(struct terms),
+		[QUERY_EXPLAIN] = sizeof(struct query_explain),
+		[QUERY_BOOKINGS] = sizeof(struct query_booking),
+		[QUERY_EARNINGS] = sizeof(struct query_earning),
 	};
 	size_t header = offsetof(struct ledger_answer, payer);
 

@@ -113,6 +113,9 @@ int pages_query(struct db *db, const struct query *q, struct query_rows *rows)
 	case QUERY_TERMS:
 		return query_terms(db, q, rows);
 	case QUERY_CREDITS:
+	case QUERY_EXPLAIN:
+	case QUERY_BOOKINGS:
+	case QUERY_EARNINGS:
 		break;
 	}
 	return -EINVAL;

@@ -5,7 +5,7 @@
 #include "accounting/db.h"
 #include "accounting/query.h"
 
-/* Every kind but QUERY_CREDITS (-EINVAL). Reads only. */
+/* Sessions, receipts and terms; -EINVAL for other kinds. Reads only. */
 MUST_CHECK int pages_query(struct db *db, const struct query *q, struct query_rows *rows);
 
 /*

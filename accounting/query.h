@@ -10,6 +10,9 @@ enum query_kind {
 	QUERY_SESSIONS, /* struct query_session */
 	QUERY_RECEIPTS, /* struct query_receipt, co-signed ones in order of arrival */
 	QUERY_TERMS,    /* struct terms that receipts refer to */
+	QUERY_EXPLAIN,  /* struct query_explain: has_session's only, or -ENOENT */
+	QUERY_BOOKINGS, /* struct query_booking, has_session's in order; none in a client's books */
+	QUERY_EARNINGS, /* struct query_earning; only in a provider's books */
 };
 
 struct query {
@@ -17,6 +20,7 @@ struct query {
 	uint64_t after; /* cursor: rows beyond this one; 0 from the start */
 	bool has_session;
 	uint8_t session[SESSION_ID_LEN]; /* only of this session, if has_session */
+	uint64_t since, until;           /* EARNINGS: hours since 1970, until left out */
 };
 
 struct query_credit {
@@ -50,6 +54,50 @@ struct query_receipt {
 	struct receipt receipt;
 };
 
+/* All that one session's credits are derived from. Micro-credits and bytes. */
+struct query_explain {
+	uint8_t session[SESSION_ID_LEN];
+	uint8_t provider[KEY_LEN], payer[KEY_LEN];
+	uint8_t role, state; /* enum role, enum session_state */
+	bool has_receipt, has_offer, has_pair, has_fee_account;
+	struct terms terms;
+	struct receipt receipt;     /* the newest both signed */
+	struct receipt_offer offer; /* issued and not signed (a client's: refused) */
+	uint64_t opened_hour;
+	/* The provider's: carried, as far as known. The client's: what its own device counted, and
+	 * what it had counted when it signed the newest receipt. */
+	uint64_t counted_up, counted_down, seen_up, seen_down;
+	uint8_t pair[SESSION_ID_LEN]; /* the client's: the other session of its tunnel */
+	/* The provider's. hold: set aside and not given back; posted: moved out of that; paid: of
+	 * posted, what no allowance paid for. */
+	uint64_t hold, posted, paid, fee_ppm;
+	uint8_t fee_account[KEY_LEN];
+};
+
+enum {
+	QUERY_KEY_TEXT = 80,
+	QUERY_ACCOUNT_TEXT = 96,
+};
+
+/* One leg of a booking; those of one booking follow each other and sum to 0. */
+struct query_booking {
+	uint64_t txn, hour, bytes;
+	int64_t amount;
+	char key[QUERY_KEY_TEXT];
+	char account[QUERY_ACCOUNT_TEXT];
+	char source[QUERY_ACCOUNT_TEXT]; /* of a hold: the account it was set aside from; else "" */
+};
+
+/* What was posted of one payer's sessions in a day. Rows of one day and payer may come on several
+ * pages, and add up. */
+struct query_earning {
+	uint64_t day; /* days since 1970, UTC */
+	uint8_t payer[KEY_LEN];
+	uint64_t postings, bytes;
+	uint64_t amount;                 /* = allowance + fee + earned */
+	uint64_t allowance, fee, earned; /* allowance: never pays out */
+};
+
 enum {
 	QUERY_PAGE = 64
 };
@@ -63,6 +111,9 @@ struct query_rows {
 		struct query_session session[QUERY_PAGE];
 		struct query_receipt receipt[QUERY_PAGE];
 		struct terms terms[QUERY_PAGE];
+		struct query_explain explain[1];
+		struct query_booking booking[QUERY_PAGE];
+		struct query_earning earning[QUERY_PAGE];
 	};
 };
 

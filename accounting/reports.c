@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "accounting/explain.h"
 #include "accounting/pages.h"
 
 static bool read_credit(struct db_stmt *q, struct query_rows *rows, size_t i)
@@ -24,7 +25,6 @@ static int query_credits(struct store *s, const struct query *q, struct query_ro
 
 	db_bind_u64(stmt, q->after);
 	db_bind_u64(stmt, QUERY_PAGE + 1);
-	rows->kind = QUERY_CREDITS;
 	err = pages_fill(stmt, rows, read_credit);
 	for (uint32_t i = 0; !err && i < rows->count; i++) {
 		struct query_credit *row = &rows->credit[i];
@@ -50,7 +50,19 @@ int store_query(struct store *s, const struct query *q, struct query_rows *rows)
 	struct store view = *s;
 
 	view.db = s->reader;
-	if (q->kind == QUERY_CREDITS)
+	rows->kind = q->kind;
+	rows->count = 0;
+	rows->next = 0;
+	switch (q->kind) {
+	case QUERY_CREDITS:
 		return query_credits(&view, q, rows);
-	return pages_query(view.db, q, rows);
+	case QUERY_EXPLAIN:
+		return explain_session(view.db, q, rows);
+	case QUERY_BOOKINGS:
+		return explain_bookings(view.db, q, rows);
+	case QUERY_EARNINGS:
+		return earnings_query(&view, q, rows);
+	default:
+		return pages_query(view.db, q, rows);
+	}
 }

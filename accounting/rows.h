@@ -121,4 +121,9 @@ MUST_CHECK int evidence_keep(struct store *s, struct session *x, enum evidence_k
 			     const struct receipt_offer *offer, const struct receipt_offer *other,
 			     uint64_t up, uint64_t down);
 
+/* ---- earnings.c ---- */
+
+/* Postings of q->since to q->until by day and payer, a bounded number of them a page. */
+MUST_CHECK int earnings_query(struct store *s, const struct query *q, struct query_rows *rows);
+
 #endif

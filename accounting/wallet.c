@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accounting/explain.h"
 #include "accounting/migrations.h"
 #include "accounting/pages.h"
 #include "base/clock.h"
@@ -173,6 +174,19 @@ int wallet_counted(struct wallet *w, const uint8_t session[static SESSION_ID_LEN
 	return err ? err : wallet_finish(w, count_raise(w, session, count));
 }
 
+/* What was counted as the newest receipt was signed: later bytes are in no bill yet. */
+static int count_seen(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		      const struct wallet_count *count)
+{
+	struct db_stmt *q =
+		db_prepare(w->db, "UPDATE session SET seen_up = ?, seen_down = ? WHERE key = ?");
+
+	db_bind_u64(q, count->up);
+	db_bind_u64(q, count->down);
+	db_bind_blob(q, session, SESSION_ID_LEN);
+	return db_run(q);
+}
+
 int wallet_count_of(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
 		    struct wallet_count *out)
 {
@@ -321,6 +335,8 @@ int wallet_cosign(struct wallet *w, const struct receipt_offer *offer,
 		err = cosign_new(w, &row, &r);
 		if (!err)
 			err = count_raise(w, offer->body.session, count);
+		if (!err)
+			err = count_seen(w, offer->body.session, count);
 	}
 	err = wallet_finish(w, err == -ENOENT ? -EBADMSG : err);
 	/* The signature leaves this function only once it is on the disk. */
@@ -329,7 +345,30 @@ int wallet_cosign(struct wallet *w, const struct receipt_offer *offer,
 	return err;
 }
 
-/* ---- endings ---- */
+/* ---- pairs and endings ---- */
+
+static int pair_set(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+		    const uint8_t other[static SESSION_ID_LEN])
+{
+	struct db_stmt *q = db_prepare(w->db, "UPDATE session SET pair = ? WHERE key = ?");
+
+	db_bind_blob(q, other, SESSION_ID_LEN);
+	db_bind_blob(q, session, SESSION_ID_LEN);
+	return db_run(q);
+}
+
+int wallet_pair(struct wallet *w, const uint8_t relay[static SESSION_ID_LEN],
+		const uint8_t exit[static SESSION_ID_LEN])
+{
+	int err = db_begin(w->db);
+
+	if (err)
+		return err;
+	err = pair_set(w, relay, exit);
+	if (!err)
+		err = pair_set(w, exit, relay);
+	return wallet_finish(w, err);
+}
 
 int wallet_state(struct wallet *w, uint64_t id, enum session_state state)
 {
@@ -372,6 +411,8 @@ int wallet_query(struct wallet *w, const struct query *q, struct query_rows *row
 {
 	struct db_stmt *s;
 
+	if (q->kind == QUERY_EXPLAIN)
+		return explain_wallet(w->db, q, rows);
 	if (q->kind != QUERY_CREDITS)
 		return pages_query(w->db, q, rows);
 	s = db_prepare(w->db, "SELECT id, key, spent, bytes FROM provider WHERE id > ?1 "

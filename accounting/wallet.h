@@ -19,6 +19,10 @@ void wallet_close(struct wallet *w);
 /* A session agreed with a provider, under terms already checked. */
 MUST_CHECK int wallet_session(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
 			      const struct terms *terms, const uint8_t payer[static KEY_LEN]);
+/* These two carry one tunnel now: reports put their counts side by side. Their newest pair is kept.
+ */
+MUST_CHECK int wallet_pair(struct wallet *w, const uint8_t relay[static SESSION_ID_LEN],
+			   const uint8_t exit[static SESSION_ID_LEN]);
 
 /* What the client itself has counted for a session, as upper bounds for what it will sign. */
 struct wallet_count {
@@ -61,7 +65,7 @@ MUST_CHECK int wallet_accuse(struct wallet *w, const struct dispute *d, struct e
 MUST_CHECK int wallet_dispute(struct wallet *w, const struct dispute *d, struct evidence *out);
 MUST_CHECK int wallet_ended(struct wallet *w, const uint8_t session[static SESSION_ID_LEN]);
 
-/* One page of rows. */
+/* One page of rows; QUERY_EXPLAIN: -ENOENT if there is no such session. */
 MUST_CHECK int wallet_query(struct wallet *w, const struct query *q, struct query_rows *rows);
 
 #endif

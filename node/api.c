@@ -142,6 +142,14 @@ static void get(struct api_call *call, const char *path, const struct evkeyvalq 
 		api_books(call, QUERY_RECEIPTS, params);
 	else if (strcmp(path, "/v1/terms") == 0)
 		api_books(call, QUERY_TERMS, params);
+	else if (strcmp(path, "/v1/explain") == 0)
+		api_explain(call, params);
+	else if (strcmp(path, "/v1/bookings") == 0)
+		api_bookings(call, params);
+	else if (strcmp(path, "/v1/earnings") == 0)
+		api_earnings(call, params);
+	else if (strcmp(path, "/v1/reconcile") == 0)
+		api_reconcile(call, params);
 	else
 		api_fail(call, HTTP_NOTFOUND, "no such thing; see docs/api.md for what there is");
 }

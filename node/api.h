@@ -9,6 +9,7 @@
 #include <event2/http.h>
 #include <jansson.h>
 
+#include "accounting/reconcile.h"
 #include "node/node.h"
 
 struct api;
@@ -24,6 +25,10 @@ struct api_call {
 	struct node *node;
 	struct evhttp_request *request; /* NULL: nobody waits any more */
 	uint8_t payer[KEY_LEN];         /* POST /v1/grants */
+	struct query query;             /* GET /v1/reconcile, /v1/explain */
+	bool live;                      /* GET /v1/reconcile: carried and counts are the node's */
+	struct reconcile_carried carried;
+	struct reconcile counts;
 };
 
 /* Keeps the request beyond its handler; ended by api_answer or api_fail with it. */
@@ -39,6 +44,10 @@ void api_sessions(struct api_call *call);
 void api_descriptor(struct api_call *call);
 void api_books(struct api_call *call, enum query_kind kind, const struct evkeyvalq *params);
 void api_grant(struct api_call *call, const char *body, size_t len);
+void api_explain(struct api_call *call, const struct evkeyvalq *params);
+void api_bookings(struct api_call *call, const struct evkeyvalq *params);
+void api_earnings(struct api_call *call, const struct evkeyvalq *params);
+void api_reconcile(struct api_call *call, const struct evkeyvalq *params);
 
 /* Ids as JSON strings: of nodes, payers and providers in base64, of sessions in hex. */
 json_t *api_key(const uint8_t key[static KEY_LEN]);

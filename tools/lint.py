@@ -23,7 +23,7 @@ FOREIGN = {
     r"sodium\.h|blake2\.h": [r"proto/crypto\.c"],
     r"wireguard\.h": [r"tunnel/kernel\.c"],
     r"ini\.h": [r"config/parse\.c"],
-    r"jansson\.h": [r"node/.*", r"client/.*", r"accounting/verify\.c"],
+    r"jansson\.h": [r"node/.*", r"client/.*", r"accounting/verify\.c", r"accounting/report_json\.[ch]"],
     r"event2?/.*|event\.h": [r"control/.*", r"relay/.*", r"exit/.*", r"client/.*", r"node/.*"],
     r"libmnl/.*": [r"tunnel/.*"],
 }
