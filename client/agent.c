@@ -259,8 +259,21 @@ static void finish(struct agent *a, bool failed)
 	a->ops->ended(a->arg, failed);
 }
 
+/* For the books only: a tunnel works as well without. */
+static void pair_sessions(struct agent *a)
+{
+	struct provider_view relay, exit;
+
+	provider_view(a->relay, &relay);
+	provider_view(a->exit, &exit);
+	if (relay.state == PROVIDER_OPEN && exit.state == PROVIDER_OPEN &&
+	    wallet_pair(a->wallet, relay.session, exit.session) < 0)
+		log_debug("wallet: which sessions belong together was not written down");
+}
+
 static void opened(struct agent *a, struct provider *p)
 {
+	pair_sessions(a);
 	if (p == a->exit) {
 		datapath_set_inner(a->datapath, provider_peer(p));
 		return;

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "client/agent_reports.h"
 
 #define API_BACKLOG   16
 #define API_TIMEOUT_S 10
@@ -198,7 +199,7 @@ static json_t *query_row(const struct query_rows *rows, uint32_t i)
 		return receipt_row(&rows->receipt[i].receipt);
 	case QUERY_TERMS:
 		return terms_row(&rows->terms[i]);
-	case QUERY_SESSIONS:
+	default:
 		break;
 	}
 	return json_null();
@@ -299,6 +300,28 @@ static void answer_list(struct agent_api *api, struct evhttp_request *req,
 		reply_error(req, 500, "the wallet cannot be read; see the agent's log");
 }
 
+/* What is said of one session, by one of client/agent_reports.h. */
+static void answer_report(struct agent_api *api, struct evhttp_request *req,
+			  const struct evhttp_uri *uri,
+			  int (*report)(json_t **out, struct agent *a, const struct query *q))
+{
+	struct query q = {.kind = QUERY_EXPLAIN};
+	json_t *o;
+	int err;
+
+	if (!read_query(&q, uri) || !q.has_session) {
+		reply_error(req, 400, "session is 32 hex digits");
+		return;
+	}
+	err = report(&o, api->agent, &q);
+	if (err == -ENOENT)
+		reply_error(req, 404, "no such session in this wallet");
+	else if (err)
+		reply_error(req, 500, "the wallet cannot be read; see the agent's log");
+	else
+		reply(req, 200, "OK", o);
+}
+
 static void answer_get(struct agent_api *api, struct evhttp_request *req,
 		       const struct evhttp_uri *uri, const char *path)
 {
@@ -308,6 +331,14 @@ static void answer_get(struct agent_api *api, struct evhttp_request *req,
 	}
 	if (strcmp(path, "/v1/sessions") == 0) {
 		reply(req, 200, "OK", get_sessions(api->agent));
+		return;
+	}
+	if (strcmp(path, "/v1/explain") == 0) {
+		answer_report(api, req, uri, agent_explain);
+		return;
+	}
+	if (strcmp(path, "/v1/reconcile") == 0) {
+		answer_report(api, req, uri, agent_reconcile);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {

@@ -1,7 +1,8 @@
 /*
  * The agent's HTTP/JSON API on its unix socket: GET /v1/status, /v1/sessions, /v1/credits,
- * /v1/receipts and /v1/terms (these three with ?after=N, receipts with &session=HEX too), POST
- * /v1/down. docs/api.md says what they answer. Main thread only.
+ * /v1/receipts and /v1/terms (these three with ?after=N, receipts with &session=HEX too),
+ * /v1/explain and /v1/reconcile (?session=HEX), POST /v1/down. docs/api.md says what they answer.
+ * Main thread only.
  */
 #ifndef CLIENT_AGENT_API_H
 #define CLIENT_AGENT_API_H

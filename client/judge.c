@@ -15,6 +15,11 @@ static struct wallet_count judge_counted(const struct judge *j, const struct jud
 	return (struct wallet_count){.up = now.up - s->base.up, .down = now.down - s->base.down};
 }
 
+void judge_count(const struct judge *j, struct wallet_count *out)
+{
+	*out = judge_counted(j, &j->now);
+}
+
 static bool same_count(const struct wallet_count *a, const struct wallet_count *b)
 {
 	return a->up == b->up && a->down == b->down;

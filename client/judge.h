@@ -57,6 +57,9 @@ void judge_lost(struct judge *j);
  * by it. */
 void judge_note(struct judge *j);
 
+/* What the session in hand has counted: until now, or in all once it ended. */
+void judge_count(const struct judge *j, struct wallet_count *out);
+
 /* The session, live or one of the last ended ones; NULL if unknown. */
 struct judge_session *judge_find(struct judge *j, const uint8_t session[static SESSION_ID_LEN]);
 

@@ -769,6 +769,7 @@ void provider_view(const struct provider *p, struct provider_view *view)
 		.trouble = p->trouble || !dry ? p->trouble : refusal_text(REFUSED_CREDIT),
 	};
 	memcpy(view->session, s->id, SESSION_ID_LEN);
+	judge_count(&p->judge, &view->counted);
 }
 
 const struct body_granted *provider_granted(const struct provider *p)

@@ -89,6 +89,7 @@ struct provider_view {
 	struct descriptor descriptor;
 	uint8_t session[SESSION_ID_LEN];
 	bool has_session;
+	struct wallet_count counted; /* by our own device, in this session */
 	struct wallet_count claimed; /* totals of its newest receipt */
 	uint64_t signed_bytes;
 	uint64_t window, credit;
