@@ -48,6 +48,21 @@ const struct command commands[] = {
 	 "  -o, --output FILE     where the JSON Lines go; stdout\n"
 	 "  --database FILE       read a client's wallet, for when no agent runs\n"
 	 "verify needs no daemon, no database and no key; - reads stdin.\n"},
+	{"explain", verb_explain, "SESSION",
+	 "derive a session's credits line by line, and check each",
+	 "Every number is computed from the signed receipt, the signed terms and the bookings.\n"
+	 "Exit status 1 if one of them does not come out; the line is named.\n"},
+	{"reconcile", verb_reconcile, "SESSION",
+	 "put the counts of a session side by side and name every difference",
+	 "On a client: this device, the relay, the exit. On a node: heard, carried, in receipts,\n"
+	 "signed. Exit status 1 if a difference is not on the lines between.\n"},
+	{"earnings", verb_earnings, "[--since DAY] [--until DAY] [--per day|payer] [--csv]",
+	 "what a node's payers were charged, by day and payer",
+	 "  --since DAY           from this day on: today, yesterday, 7d, 2026-11-20; 30d\n"
+	 "  --until DAY           up to this day and with it; today\n"
+	 "  --per day|payer       one line a day, or one a payer\n"
+	 "  --csv                 comma-separated, with a header; micro-credits\n"
+	 "Days are UTC. Credit of an allowance is charged and never pays out.\n"},
 	{"descriptor", verb_descriptor, "show [FILE]\nsign [--config FILE] [-o FILE] [--days N]",
 	 "show and check a node's descriptor, or sign one offline",
 	 "  show FILE             all fields, and whether they hold; without FILE the daemon's\n"
