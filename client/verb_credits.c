@@ -53,14 +53,14 @@ static int show_credits(const struct cli *cli)
 	return STATUS_OK;
 }
 
-struct grant {
+struct granting {
 	const char *key_text;
 	char payer[KEY_TEXT];
 	uint64_t amount, days;
 	uint8_t key[NONCE_LEN];
 };
 
-static int read_grant(struct grant *g, const struct cli *cli, const char *days)
+static int read_grant(struct granting *g, const struct cli *cli, const char *days)
 {
 	uint8_t payer[KEY_LEN];
 
@@ -87,7 +87,7 @@ static int read_grant(struct grant *g, const struct cli *cli, const char *days)
 	return STATUS_OK;
 }
 
-static int send_grant(const struct cli *cli, const struct grant *g)
+static int send_grant(const struct cli *cli, const struct granting *g)
 {
 	uint64_t expires = g->days ? clock_wall() + g->days * 86400 : 0;
 	char key[2 * NONCE_LEN + 1], text[UNITS_TEXT];
@@ -117,7 +117,7 @@ static int send_grant(const struct cli *cli, const struct grant *g)
 
 int verb_credits(int argc, char **argv)
 {
-	struct grant grant = {.key_text = NULL};
+	struct granting grant = {.key_text = NULL};
 	const char *days = NULL;
 	const struct cli_option options[] = {
 		{"expires", 0, CLI_TEXT, &days},

@@ -125,13 +125,13 @@ static bool read_number(uint64_t *out, const json_t *number)
 	return true;
 }
 
-struct grant {
+struct granting {
 	uint64_t amount, expires;
 	uint8_t key[NONCE_LEN];
 };
 
 /* What is wrong with the body, or NULL. */
-static const char *read_grant(struct grant *g, uint8_t payer[static KEY_LEN], const json_t *body)
+static const char *read_grant(struct granting *g, uint8_t payer[static KEY_LEN], const json_t *body)
 {
 	const json_t *expires = json_object_get(body, "expires");
 	const char *key = json_string_value(json_object_get(body, "key"));
@@ -154,7 +154,7 @@ static const char *read_grant(struct grant *g, uint8_t payer[static KEY_LEN], co
 void api_grant(struct api_call *call, const char *body, size_t len)
 {
 	json_t *json = body ? json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
-	struct grant g = {0};
+	struct granting g = {0};
 	const char *wrong = read_grant(&g, call->payer, json);
 
 	json_decref(json);

@@ -1,10 +1,11 @@
 #include "proto/descriptor.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "proto/oneline.h"
+
 #define DESCRIPTOR_VERSION 1
-#define TEXT_WORD          "culvert-node-1 "
+#define TEXT_WORD          "culvert-node-1"
 
 void descriptor_begin(struct descriptor *d, uint64_t network, uint8_t roles, const char *name,
 		      uint64_t issued, uint64_t expires)
@@ -139,38 +140,10 @@ bool descriptor_endpoint(const struct descriptor *d, bool v6, bool wireguard, st
 
 const char *descriptor_to_text(char *out, size_t out_size, const struct descriptor *d)
 {
-	char base64[CRYPTO_BASE64_LEN(sizeof(*d))];
-
-	bytes_to_base64(base64, sizeof(base64), d, sizeof(*d));
-	snprintf(out, out_size, TEXT_WORD "%s\n", base64);
-	return out;
-}
-
-/* The first line that is neither blank nor a comment. */
-static const char *first_line(const char *text)
-{
-	for (;;) {
-		const char *start = text + strspn(text, " \t\r\n");
-
-		if (*start != '#')
-			return start;
-		text = start + strcspn(start, "\n");
-	}
+	return oneline_write(out, out_size, TEXT_WORD, d, sizeof(*d));
 }
 
 bool descriptor_from_text(struct descriptor *d, const char *text)
 {
-	char base64[CRYPTO_BASE64_LEN(sizeof(*d))];
-	const char *line = first_line(text);
-	size_t n;
-
-	if (strncmp(line, TEXT_WORD, strlen(TEXT_WORD)) != 0)
-		return false;
-	line += strlen(TEXT_WORD);
-	n = strcspn(line, " \t\r\n");
-	if (n != sizeof(base64) - 1 || line[n + strspn(line + n, " \t\r\n")])
-		return false;
-	memcpy(base64, line, n);
-	base64[n] = '\0';
-	return bytes_from_base64(d, sizeof(*d), base64) == (ssize_t)sizeof(*d);
+	return oneline_read(d, sizeof(*d), TEXT_WORD, text);
 }

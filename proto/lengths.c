@@ -47,6 +47,10 @@ static const struct {
 	VERB_RULE(PASS, PASS_MIN, PASS_MAX, 0),
 	VERB_RULE(PASSED, PASS_MIN, PASS_MAX, 0),
 	VERB_EXACT(REFUSED, body_refused, 0),
+	VERB_EXACT(GRANT, grant, VERB_CREDIT),
+	VERB_EXACT(CREDIT, body_credit, 0),
+	VERB_EXACT(HELD, body_held, VERB_HEAD),
+	VERB_EXACT(HEAD, body_head, 0),
 };
 
 enum message_type message_type_of(const uint8_t *msg, size_t len)
@@ -96,6 +100,7 @@ const char *refusal_text(uint32_t code)
 		[REFUSED_BUSY] = "the node is busy",
 		[REFUSED_ROLE] = "the node does not have the role this needs",
 		[REFUSED_NETWORK] = "the node belongs to another network",
+		[REFUSED_GRANT] = "the node does not take this grant",
 	};
 
 	if (code >= ARRAY_SIZE(texts) || !texts[code])

@@ -122,6 +122,10 @@ enum verb {
 	VERB_PASS,    /* client -> relay: carry this control datagram to my session's exit */
 	VERB_PASSED,  /* relay -> client: a control datagram from that exit */
 	VERB_REFUSED, /* answers any request */
+	VERB_GRANT,   /* client -> node: an issuer's promise of credit there; -> CREDIT */
+	VERB_CREDIT,
+	VERB_HELD, /* client -> node: the newest receipt it signed of a session; -> HEAD */
+	VERB_HEAD,
 	VERB_COUNT,
 };
 
@@ -138,6 +142,8 @@ enum refusal {
 	REFUSED_BUSY,
 	REFUSED_ROLE, /* not a relay, or not an exit */
 	REFUSED_NETWORK,
+	REFUSED_GRANT, /* not valid here: issuer, node, network, expiry, signature, or serial used
+			*/
 };
 
 struct body_header {
@@ -238,6 +244,26 @@ struct body_refused {
 };
 LENGTH(body_refused, 8);
 
+enum credit_status {
+	CREDIT_TAKEN = 1, /* booked just now */
+	CREDIT_KNOWN,     /* booked before: nothing moved */
+};
+
+struct body_credit {
+	le64 credit; /* micro-credits the grant's payer has here now */
+	le32 status; /* enum credit_status */
+	le32 zero;
+};
+LENGTH(body_credit, 16);
+
+struct body_head {
+	uint8_t session[SESSION_ID_LEN];
+	le64 seq;  /* of the newest receipt the node has by now */
+	le32 news; /* 1: it did not have the one it was shown; 0: it did */
+	le32 zero;
+};
+LENGTH(body_head, 32);
+
 enum {
 	PASS_MIN = sizeof(struct body_session) + 32,
 	PASS_MAX = 1100,
@@ -259,6 +285,7 @@ enum role {
 #define DOMAIN_BATCH      "culvert batch  1"
 #define DOMAIN_SETTLED    "culvert settled1"
 #define DOMAIN_ACCOUNT    "culvert account1"
+#define DOMAIN_GRANT      "culvert grant  1"
 enum {
 	DOMAIN_LEN = 16
 };
@@ -318,6 +345,12 @@ struct receipt {
 };
 LENGTH(receipt, 344);
 
+struct body_held {          /* HELD */
+	struct terms terms; /* that the receipt names */
+	struct receipt receipt;
+};
+LENGTH(body_held, 520);
+
 struct descriptor_body {
 	uint8_t domain[DOMAIN_LEN];
 	uint8_t version; /* 1 */
@@ -357,6 +390,27 @@ struct open_statement {
 	uint8_t nonce[NONCE_LEN];
 };
 LENGTH(open_statement, 200);
+
+/* An issuer's promise: it stands in for what this payer spends at this node, up to a limit. */
+struct grant_body {
+	uint8_t domain[DOMAIN_LEN];
+	uint8_t version; /* 1 */
+	uint8_t zero[7];
+	le64 network;
+	uint8_t issuer[KEY_LEN];   /* Ed25519 */
+	uint8_t payer[KEY_LEN];    /* who may spend it, and nobody else */
+	uint8_t relay[KEY_LEN];    /* node id of the one node, of whatever role, it is good at */
+	le64 limit;                /* micro-credits, 1 to 2^63 - 1 */
+	le64 expires;              /* seconds since 1970; 0: never */
+	uint8_t serial[NONCE_LEN]; /* of the issuer's choice; works once */
+};
+LENGTH(grant_body, 160);
+
+struct grant { /* VERB_GRANT */
+	struct grant_body body;
+	uint8_t signature[SIGNATURE_LEN]; /* issuer's, over body */
+};
+LENGTH(grant, 224);
 
 /* ---- settlement batches -------------------------------------------------------------------------
  */

@@ -7,7 +7,7 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 BASE_SIZES = {"uint8_t": 1, "le16": 2, "le32": 4, "le64": 8}
-DOCUMENTED_ENUMS = {"message_type", "verb", "refusal", "close_reason", "role"}
+DOCUMENTED_ENUMS = {"message_type", "verb", "refusal", "close_reason", "role", "credit_status"}
 
 results = []
 

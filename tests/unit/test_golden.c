@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "proto/descriptor.h"
+#include "proto/grant.h"
 #include "proto/receipt.h"
 #include "proto/statement.h"
 #include "tests/lib/vectors.h"
@@ -252,6 +253,52 @@ static void other_bodies(void **state)
 	assert_vector("pass", pass, sizeof(pass));
 }
 
+static void grants(void **state)
+{
+	char expected[GRANT_TEXT_MAX] = "", text[GRANT_TEXT_MAX];
+	FILE *f = fopen("tests/vectors/grant.txt", "r");
+	const struct grant_values v = {
+		.network = NETWORK,
+		.payer = payer.id,
+		.node = provider.id,
+		.limit = 5000000,
+		.expires = EXPIRES,
+		.serial = nonce,
+	};
+	struct identity issuer;
+	struct grant g, back;
+	uint8_t seed[KEY_LEN];
+
+	(void)state;
+	assert_non_null(f);
+	assert_true(fread(expected, 1, sizeof(expected) - 1, f) > 0);
+	fclose(f);
+	count_up(seed, KEY_LEN, 0xe0);
+	identity_from_seed(&issuer, seed);
+	grant_make(&g, &v, &issuer);
+	assert_vector("grant", &g, sizeof(g));
+	assert_int_equal(grant_check(&g, NETWORK, EXPIRES - 1), GRANT_OK);
+	assert_string_equal(grant_to_text(text, sizeof(text), &g), expected);
+	assert_true(grant_from_text(&back, expected));
+	assert_memory_equal(&back, &g, sizeof(g));
+}
+
+static void presented_bodies(void **state)
+{
+	struct body_credit credit = {.credit = le64_of(5000000), .status = le32_of(CREDIT_KNOWN)};
+	struct body_head head = {.seq = le64_of(2), .news = le32_of(1)};
+	struct body_held held = {.terms = terms_of(ROLE_RELAY)};
+	struct receipt_offer first, second;
+
+	(void)state;
+	assert_vector("body_credit", &credit, sizeof(credit));
+	memcpy(head.session, session, SESSION_ID_LEN);
+	assert_vector("body_head", &head, sizeof(head));
+	make_receipts(&first, &second);
+	receipt_cosign(&held.receipt, &second, &payer);
+	assert_vector("body_held", &held, sizeof(held));
+}
+
 /* The handshake and transport layouts, by what a real WireGuard exchange has in each place. */
 static void wireguard_layouts(void **state)
 {
@@ -290,10 +337,16 @@ static void wireguard_layouts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bind_messages),     cmocka_unit_test(terms),
-		cmocka_unit_test(receipts),          cmocka_unit_test(descriptors),
-		cmocka_unit_test(opening),           cmocka_unit_test(answers_to_opening),
-		cmocka_unit_test(receipt_bodies),    cmocka_unit_test(other_bodies),
+		cmocka_unit_test(bind_messages),
+		cmocka_unit_test(terms),
+		cmocka_unit_test(receipts),
+		cmocka_unit_test(descriptors),
+		cmocka_unit_test(opening),
+		cmocka_unit_test(answers_to_opening),
+		cmocka_unit_test(receipt_bodies),
+		cmocka_unit_test(other_bodies),
+		cmocka_unit_test(grants),
+		cmocka_unit_test(presented_bodies),
 		cmocka_unit_test(wireguard_layouts),
 	};
 

@@ -75,7 +75,8 @@ static const struct {
 	{7, 280, 280, 0, "RECEIPT"},   {8, 88, 88, 9, "COSIGN"},       {9, 40, 40, 0, "WINDOW"},
 	{10, 40, 40, 12, "DISPUTE"},   {11, 40, 40, 12, "CLOSE"},      {12, 40, 40, 0, "CLOSED"},
 	{13, 16, 16, 14, "KEEPALIVE"}, {14, 16, 16, 0, "ALIVE"},       {15, 48, 1100, 0, "PASS"},
-	{16, 48, 1100, 0, "PASSED"},   {17, 8, 8, 0, "REFUSED"},
+	{16, 48, 1100, 0, "PASSED"},   {17, 8, 8, 0, "REFUSED"},       {18, 224, 224, 19, "GRANT"},
+	{19, 16, 16, 0, "CREDIT"},     {20, 520, 520, 21, "HELD"},     {21, 32, 32, 0, "HEAD"},
 };
 
 static void every_verb_at_every_length(void **state)
@@ -157,9 +158,9 @@ static void refusals_have_sentences(void **state)
 	const char *unknown = refusal_text(0);
 
 	(void)state;
-	for (uint32_t code = REFUSED_UNKNOWN_EXIT; code <= REFUSED_NETWORK; code++)
+	for (uint32_t code = REFUSED_UNKNOWN_EXIT; code <= REFUSED_GRANT; code++)
 		assert_string_not_equal(refusal_text(code), unknown);
-	assert_string_equal(refusal_text(REFUSED_NETWORK + 1), unknown);
+	assert_string_equal(refusal_text(REFUSED_GRANT + 1), unknown);
 	assert_string_equal(refusal_text(UINT32_MAX), unknown);
 }
 

@@ -19,6 +19,8 @@ def run(first, n=32):
 
 PROVIDER_SEED, PAYER_SEED = run(0x00), run(0x20)
 PROVIDER, PAYER = ed25519.public(PROVIDER_SEED), ed25519.public(PAYER_SEED)
+ISSUER_SEED = run(0xE0)
+ISSUER = ed25519.public(ISSUER_SEED)
 CONTROL, WG_KEY, EXIT = run(0x40), run(0x60), run(0x80)
 SESSION, NONCE, BIND_KEY, SIGNATURE = run(0xA0, 16), run(0xB0, 16), run(0xC0), run(0x90, 64)
 NETWORK, PRICE = 0x1122334455667788, 2_500_000
@@ -66,6 +68,12 @@ def open_statement():
     return b"culvert open   1" + le("Q", NETWORK) + PROVIDER + CONTROL + EXIT + blake(terms(1), 32) + PAYER + NONCE
 
 
+def grant():
+    body = b"culvert grant  1" + bytes([1]) + bytes(7) + le("Q", NETWORK) + ISSUER + PAYER + PROVIDER
+    body += le("QQ", 5_000_000, EXPIRES) + NONCE
+    return body + ed25519.sign(ISSUER_SEED, body)
+
+
 def layouts():
     first = receipt_offer(1, 1000, 2000, bytes(32))
     second = receipt_offer(2, 1 << 20, 5 << 30, blake(first, 32))
@@ -83,6 +91,9 @@ def layouts():
         "close": SESSION + le("QQII", 1 << 20, 5 << 30, 2, 0),
         "session": SESSION,
         "refused": le("II", 5, 0),
+        "credit": le("QII", 5_000_000, 2, 0),
+        "held": terms(1) + second + ed25519.sign(PAYER_SEED, second),
+        "head": SESSION + le("QII", 2, 1, 0),
     }
     found = {f"body_{name}": body for name, body in bodies.items()}
     found["body_header"] = bytes([7, 0]) + le("HI", 280, 0x01020304)
@@ -91,7 +102,7 @@ def layouts():
               (("bind", 0x15), ("challenge", 0x16), ("answer", 0x17), ("bound", 0x18))}
     found |= {"terms": terms(1), "terms_exit": terms(2), "receipt_offer": first, "receipt_offer_2": second,
               "receipt": second + ed25519.sign(PAYER_SEED, second), "descriptor": descriptor(),
-              "open_statement": open_statement()}
+              "open_statement": open_statement(), "grant": grant()}
     return found
 
 
@@ -104,6 +115,7 @@ def files():
     """{file name: its text}"""
     found = {f"{name}.hex": wrap(data) for name, data in layouts().items()}
     found["descriptor.txt"] = f"culvert-node-1 {base64.b64encode(descriptor()).decode()}\n"
+    found["grant.txt"] = f"culvert-grant-1 {base64.b64encode(grant()).decode()}\n"
     return found
 
 
