@@ -159,7 +159,7 @@ enum receipt_verdict receipt_check_later(const struct receipt_offer *previous,
 	if (last < UINT64_MAX && seq == last + 1)
 		return receipt_check_chain(previous, next);
 	if (seq <= last || memcmp(&previous->body, &next->body, FIXED_PART) != 0 ||
-	    !totals_grow(&previous->body, &next->body))
+	    !receipt_totals_grow(&previous->body, &next->body))
 		return RECEIPT_BAD_CHAIN;
 	return RECEIPT_OK;
 }
