@@ -37,3 +37,15 @@ uint64_t amount_u64(struct amount a)
 {
 	return a.micro > 0 ? (uint64_t)a.micro : 0;
 }
+
+uint64_t micro_add(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) || sum > INT64_MAX ? INT64_MAX : sum;
+}
+
+uint64_t micro_fee(uint64_t paid, uint32_t ppm)
+{
+	return (uint64_t)((unsigned __int128)paid * ppm / 1000000);
+}

@@ -20,4 +20,11 @@ struct amount amount_min(struct amount a, struct amount b);
 /* As an unsigned count; a negative amount is 0. */
 uint64_t amount_u64(struct amount a);
 
+/* Sums of unsigned micro-credits for looking at, not for booking: INT64_MAX is the most. */
+uint64_t micro_add(uint64_t a, uint64_t b);
+/* The share of somebody else in so much, ppm millionths of it, rounded down. Taken of what was
+ * paid all in all, before and after: then no rounding is lost or made, however often it is paid.
+ */
+uint64_t micro_fee(uint64_t paid, uint32_t ppm);
+
 #endif

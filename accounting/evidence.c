@@ -59,5 +59,6 @@ int evidence_keep(struct store *s, struct session *x, enum evidence_kind kind,
 	if (err)
 		return err;
 	x->state = SESSION_FROZEN;
-	return session_row_save(s, x);
+	err = session_release(s, x);
+	return err ? err : session_row_save(s, x);
 }

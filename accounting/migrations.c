@@ -50,35 +50,35 @@
  * given away. Bookings are never rewritten: both move by one of their own.
  */
 #define EARNED_MOVED "(SELECT id FROM txn WHERE key = 'earned:moved')"
-#define LEDGER_EARNED                                                                     \
-	"UPDATE session SET hold = posted, posted_hour = hour, posted_bytes = up + down," \
-	" paid = coalesce((SELECT sum(-e.amount) FROM txn t JOIN entry e ON e.txn = t.id" \
-	" JOIN account a ON a.id = e.account WHERE a.kind = 2"                            \
-	" AND t.key > 'pay:' || lower(hex(session.key)) || ':'"                           \
-	" AND t.key < 'pay:' || lower(hex(session.key)) || ';'), 0);"                     \
-	"UPDATE account SET source = (SELECT id FROM account WHERE name = 'sys:free')"    \
-	" WHERE kind = 1;"                                                                \
-	"UPDATE account SET source = (SELECT id FROM account WHERE name = 'sys:grant')"   \
-	" WHERE kind = 2 AND expires > 0;"                                                \
-	"INSERT INTO account(name, kind, expires) SELECT 'sys:given', 5, 0"               \
-	" FROM account WHERE kind = 3;"                                                   \
-	"INSERT INTO account(name, kind, payer, expires)"                                 \
-	" SELECT 'user:' || lower(hex(provider)), 2, provider, 0 FROM session"            \
-	" WHERE EXISTS (SELECT 1 FROM account WHERE kind = 3) LIMIT 1"                    \
-	" ON CONFLICT(name) DO NOTHING;"                                                  \
-	"INSERT INTO txn(key, hour) SELECT 'earned:moved', max(hour) FROM session"        \
-	" WHERE EXISTS (SELECT 1 FROM account WHERE kind = 3 AND balance > 0);"           \
-	"INSERT INTO entry SELECT t.id, a.id, -a.balance FROM txn t JOIN account a"       \
-	" ON a.kind = 3 WHERE t.key = 'earned:moved';"                                    \
-	"INSERT INTO entry SELECT t.id, a.id, (SELECT sum(posted - paid) FROM session)"   \
-	" FROM txn t JOIN account a ON a.kind = 5 WHERE t.key = 'earned:moved'"           \
-	" AND (SELECT sum(posted - paid) FROM session) > 0;"                              \
-	"INSERT INTO entry SELECT t.id, a.id, (SELECT sum(paid) FROM session)"            \
-	" FROM txn t JOIN account a ON a.name = (SELECT 'user:' || lower(hex(provider))"  \
-	" FROM session LIMIT 1) WHERE t.key = 'earned:moved'"                             \
-	" AND (SELECT sum(paid) FROM session) > 0;"                                       \
-	"UPDATE account SET balance = (SELECT sum(e.amount) FROM entry e"                 \
-	" WHERE e.account = account.id)"                                                  \
+#define LEDGER_EARNED                                                                       \
+	"UPDATE session SET hold = posted, posted_hour = hour, posted_bytes = up + down,"   \
+	" paid = coalesce((SELECT sum(-e.amount) FROM txn t JOIN entry e ON e.txn = t.id"   \
+	" JOIN account a ON a.id = e.account WHERE a.kind = 2"                              \
+	" AND t.key > 'pay:' || lower(hex(session.key)) || ':'"                             \
+	" AND t.key < 'pay:' || lower(hex(session.key)) || ';'), 0);"                       \
+	"UPDATE account SET source = (SELECT id FROM account WHERE name = 'sys:free')"      \
+	" WHERE kind = 1;"                                                                  \
+	"UPDATE account SET source = (SELECT id FROM account WHERE name = 'sys:grant')"     \
+	" WHERE kind = 2 AND expires > 0;"                                                  \
+	"INSERT INTO account(name, kind, expires) SELECT 'sys:given', 5, 0"                 \
+	" FROM account WHERE kind = 3;"                                                     \
+	"INSERT INTO account(name, kind, payer, expires)"                                   \
+	" SELECT 'user:' || lower(hex(provider)), 2, provider, 0 FROM session"              \
+	" WHERE EXISTS (SELECT 1 FROM account WHERE kind = 3) LIMIT 1"                      \
+	" ON CONFLICT(name) DO NOTHING;"                                                    \
+	"INSERT INTO txn(key, hour) SELECT 'earned:moved', (SELECT max(hour) FROM session)" \
+	" FROM account WHERE kind = 3 AND balance > 0;"                                     \
+	"INSERT INTO entry SELECT t.id, a.id, -a.balance FROM txn t JOIN account a"         \
+	" ON a.kind = 3 WHERE t.key = 'earned:moved';"                                      \
+	"INSERT INTO entry SELECT t.id, a.id, (SELECT sum(posted - paid) FROM session)"     \
+	" FROM txn t JOIN account a ON a.kind = 5 WHERE t.key = 'earned:moved'"             \
+	" AND (SELECT sum(posted - paid) FROM session) > 0;"                                \
+	"INSERT INTO entry SELECT t.id, a.id, (SELECT sum(paid) FROM session)"              \
+	" FROM txn t JOIN account a ON a.name = (SELECT 'user:' || lower(hex(provider))"    \
+	" FROM session LIMIT 1) WHERE t.key = 'earned:moved'"                               \
+	" AND (SELECT sum(paid) FROM session) > 0;"                                         \
+	"UPDATE account SET balance = (SELECT sum(e.amount) FROM entry e"                   \
+	" WHERE e.account = account.id)"                                                    \
 	" WHERE id IN (SELECT e.account FROM entry e WHERE e.txn = " EARNED_MOVED ");"
 
 static const char *const ledger_steps[] = {

@@ -40,6 +40,7 @@ static int query_credits(struct store *s, const struct query *q, struct query_ro
 		row->granted = purse.granted;
 		row->balance = purse.free_left + purse.granted;
 		row->debt = live.debt;
+		row->earned = micro_add(row->earned, live.pending);
 	}
 	return err;
 }

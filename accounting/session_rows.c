@@ -20,7 +20,16 @@ int session_row_read(struct db_stmt *q, struct session *x)
 	x->amount = db_col_u64(q);
 	x->final_up = db_col_u64(q);
 	x->final_down = db_col_u64(q);
+	x->hold = db_col_u64(q);
 	x->posted = db_col_u64(q);
+	x->paid = db_col_u64(q);
+	x->posted_hour = db_col_u64(q);
+	x->posted_bytes = db_col_u64(q);
+	x->moves = db_col_u64(q);
+	x->fee_ppm = (uint32_t)db_col_u64(q);
+	ok = (db_col_blob(q, x->fee_account, sizeof(x->fee_account)) || !x->fee_ppm) && ok;
+	x->settled = db_col_u64(q);
+	x->settled_seq = db_col_u64(q);
 	x->outstanding = db_col_blob(q, &x->offer, sizeof(x->offer));
 	db_done(q);
 	return ok ? 0 : -EIO;
@@ -40,7 +49,9 @@ int session_row_save(struct store *s, const struct session *x)
 {
 	struct db_stmt *q = db_prepare(
 		s->db, "UPDATE session SET state = ?, seq = ?, up = ?, down = ?, amount = ?, "
-		       "final_up = ?, final_down = ?, posted = ?, offer = ? WHERE id = ?");
+		       "final_up = ?, final_down = ?, hold = ?, posted = ?, paid = ?, "
+		       "posted_hour = ?, posted_bytes = ?, moves = ?, settled = ?, "
+		       "settled_seq = ?, offer = ? WHERE id = ?");
 
 	db_bind_u64(q, x->state);
 	db_bind_u64(q, x->seq);
@@ -49,7 +60,14 @@ int session_row_save(struct store *s, const struct session *x)
 	db_bind_u64(q, x->amount);
 	db_bind_u64(q, x->final_up);
 	db_bind_u64(q, x->final_down);
+	db_bind_u64(q, x->hold);
 	db_bind_u64(q, x->posted);
+	db_bind_u64(q, x->paid);
+	db_bind_u64(q, x->posted_hour);
+	db_bind_u64(q, x->posted_bytes);
+	db_bind_u64(q, x->moves);
+	db_bind_u64(q, x->settled);
+	db_bind_u64(q, x->settled_seq);
 	if (x->outstanding)
 		db_bind_blob(q, &x->offer, sizeof(x->offer));
 	else
@@ -62,8 +80,9 @@ int session_row_add(struct store *s, enum role role, const uint8_t key[static SE
 		    const uint8_t payer[static KEY_LEN])
 {
 	struct db_stmt *q = db_prepare(
-		s->db, "INSERT INTO session(key, provider, payer, role, state, terms, hour, price) "
-		       "VALUES(?, ?, ?, ?, 0, ?, ?, ?)");
+		s->db, "INSERT INTO session(key, provider, payer, role, state, terms, hour, price, "
+		       "posted_hour, fee_ppm, fee_account) "
+		       "VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)");
 
 	db_bind_blob(q, key, SESSION_ID_LEN);
 	db_bind_blob(q, s->by->id, KEY_LEN);
@@ -72,8 +91,23 @@ int session_row_add(struct store *s, enum role role, const uint8_t key[static SE
 	db_bind_blob(q, s->terms_hash[role], KEY_LEN);
 	db_bind_u64(q, s->now_s / HOUR);
 	db_bind_u64(q, le64_get(s->terms[role].body.price));
+	db_bind_u64(q, s->now_s / HOUR);
+	db_bind_u64(q, s->config.fee_ppm);
+	if (s->config.fee_ppm)
+		db_bind_blob(q, s->config.fee_account, KEY_LEN);
+	else
+		db_bind_null(q);
 	return db_run(q);
 }
+
+int session_row_cost(const struct session *x, uint64_t *cost)
+{
+	/* Both are within BYTES_MAX. */
+	return terms_amount(x->price, x->final_up + x->final_down, cost) && *cost <= INT64_MAX
+		       ? 0
+		       : -ERANGE;
+}
+
 int session_row_head(struct store *s, const struct session *x, struct receipt *out)
 {
 	struct db_stmt *q =
@@ -99,8 +133,13 @@ int session_row_offer(struct store *s, struct session *x)
 		.price = x->price,
 	};
 	struct receipt head;
-	int err = x->seq ? session_row_head(s, x, &head) : 0;
+	uint64_t cost;
+	int err = session_row_cost(x, &cost);
 
+	if (!err)
+		err = session_hold(s, x, cost);
+	if (!err && x->seq)
+		err = session_row_head(s, x, &head);
 	if (err)
 		return err;
 	memcpy(about.session, x->key, sizeof(about.session));

@@ -1,11 +1,7 @@
 #include "accounting/rows.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-
-#include "base/text.h"
 
 int store_session(struct store *s, enum role role, const uint8_t session[static SESSION_ID_LEN],
 		  const uint8_t payer[static KEY_LEN], struct ledger_payer *out)
@@ -47,38 +43,28 @@ int store_issue(struct store *s, const uint8_t session[static SESSION_ID_LEN], u
 	return err;
 }
 
-/* Books what the receipts of a session come to, as far as the payer's purse goes. */
-static int session_post(struct store *s, struct session *x, uint64_t *paid)
+/* What follows for the session itself: an unpaid one is asked for the rest or closed; a live one is
+ * posted once an hour. */
+static int session_follow_up(struct store *s, struct session *x)
 {
-	char hex[2 * SESSION_ID_LEN + 1], key[64];
-	int err;
-
-	snprintf(key, sizeof(key), "pay:%s:%" PRIu64, text_hex(hex, x->key, SESSION_ID_LEN),
-		 x->seq);
-	err = books_pay(s->db, x->payer, x->amount - x->posted, key, s->now_s, paid);
-	x->posted += *paid;
-	return err;
+	if (x->state == SESSION_UNPAID && session_row_unsigned(x))
+		return session_row_offer(s, x);
+	if (x->state == SESSION_UNPAID) {
+		x->state = SESSION_CLOSED;
+		return session_release(s, x);
+	}
+	return x->posted_hour == s->now_s / HOUR ? 0 : session_post(s, x);
 }
 
-/* Bytes signed in a live session make as many of debt good; and what is worked off may not outlast
- * the debt itself, which a late signature takes away. */
-static int payer_work_off(struct store *s, struct payer *p, uint64_t bytes)
-{
-	struct live live;
-	int err = payer_live(s, p->key, &live);
-
-	if (!err)
-		p->worked = window_work_off(p->worked, bytes, live.debt);
-	return err;
-}
-
-/* The outstanding receipt is signed: head, window, debt, credits, and what comes next. */
+/* The outstanding receipt is signed: head, window, debt, credits, and what comes next. Bytes signed
+ * in a live session make as many of debt good; and what is worked off may not outlast the debt
+ * itself, which a late signature takes away. */
 static int session_signed(struct store *s, struct session *x, const struct receipt *r,
-			  struct payer *p)
+			  struct payer *p, struct live *live)
 {
 	const struct receipt_body *body = &r->offer.body;
-	uint64_t before = x->up + x->down, bytes, paid;
-	bool live = x->state == SESSION_OPEN;
+	uint64_t before = x->up + x->down, bytes;
+	bool open = x->state == SESSION_OPEN;
 	int err;
 
 	x->seq = le64_get(body->seq);
@@ -88,22 +74,18 @@ static int session_signed(struct store *s, struct session *x, const struct recei
 	x->outstanding = false;
 	err = receipt_row_add(s, x, r);
 	if (!err)
-		err = session_post(s, x, &paid);
+		err = session_follow_up(s, x);
+	if (!err)
+		err = session_row_save(s, x);
+	if (!err)
+		err = payer_live(s, x->payer, live);
 	if (err)
 		return err;
 	bytes = x->up + x->down - before;
 	p->bytes += bytes;
-	p->earned += paid;
 	window_signed(&p->window, &s->config.window, bytes);
-	if (x->state == SESSION_UNPAID && !session_row_unsigned(x))
-		x->state = SESSION_CLOSED;
-	else if (x->state == SESSION_UNPAID)
-		err = session_row_offer(s, x);
-	if (!err)
-		err = session_row_save(s, x);
-	if (!err)
-		err = payer_work_off(s, p, live ? bytes : 0);
-	return err ? err : payer_save(s, p);
+	p->worked = window_work_off(p->worked, open ? bytes : 0, live->debt);
+	return payer_save(s, p);
 }
 
 /* A co-signature we have already: right only if it is the very same. */
@@ -126,6 +108,7 @@ int store_cosign(struct store *s, const uint8_t session[static SESSION_ID_LEN], 
 	struct session x;
 	struct receipt r;
 	struct payer p;
+	struct live live;
 	int err = session_row_find(s, session, &x);
 
 	if (err)
@@ -141,10 +124,10 @@ int store_cosign(struct store *s, const uint8_t session[static SESSION_ID_LEN], 
 		return -EBADMSG;
 	r.offer = x.offer;
 	memcpy(r.payer_signature, signature, SIGNATURE_LEN);
-	err = payer_meet(s, x.payer, &p);
+	err = payer_row(s, x.payer, &p);
 	if (!err)
-		err = session_signed(s, &x, &r, &p);
-	return err ? err : payer_view(s, &p, out);
+		err = session_signed(s, &x, &r, &p, &live);
+	return err ? err : payer_view_live(s, &p, &live, out);
 }
 
 int store_dispute(struct store *s, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
@@ -163,15 +146,36 @@ int store_dispute(struct store *s, const uint8_t session[static SESSION_ID_LEN],
 	return err ? err : payer_default(s, x.payer);
 }
 
+/* What all that was carried costs is set aside, neither less nor more. */
+static int session_hold_all(struct store *s, struct session *x)
+{
+	uint64_t cost;
+	int err = session_row_cost(x, &cost);
+
+	if (!err)
+		err = session_hold(s, x, cost);
+	return err ? err : session_give_back(s, x, cost);
+}
+
+static int session_unpaid(struct store *s, struct session *x)
+{
+	int err = session_hold_all(s, x);
+
+	if (!err)
+		err = session_post(s, x);
+	if (!err)
+		err = session_hold_until(s, x, s->now_s + HOLD_UNPAID_S);
+	return err || x->outstanding ? err : session_row_offer(s, x);
+}
+
 int session_row_end(struct store *s, struct session *x)
 {
-	int err = 0;
+	int err;
 
 	if (!x->final_up && !x->final_down)
 		return session_row_forget(s, x);
 	x->state = session_row_unsigned(x) ? SESSION_UNPAID : SESSION_CLOSED;
-	if (x->state == SESSION_UNPAID && !x->outstanding)
-		err = session_row_offer(s, x);
+	err = x->state == SESSION_UNPAID ? session_unpaid(s, x) : session_release(s, x);
 	if (!err)
 		err = session_row_save(s, x);
 	if (!err && x->state == SESSION_UNPAID)
@@ -194,7 +198,11 @@ int store_end(struct store *s, const uint8_t session[static SESSION_ID_LEN], uin
 	if (x.state == SESSION_CLOSED)
 		return 0;
 	session_row_carried(&x, up, down);
-	return x.state == SESSION_OPEN ? session_row_end(s, &x) : session_row_save(s, &x);
+	if (x.state == SESSION_OPEN)
+		return session_row_end(s, &x);
+	if (x.state == SESSION_UNPAID)
+		err = session_hold_all(s, &x);
+	return err ? err : session_row_save(s, &x);
 }
 
 int store_unpaid(struct store *s, const uint8_t payer[static KEY_LEN], struct receipt_offer *out)

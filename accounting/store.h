@@ -15,6 +15,9 @@ struct store_config {
 	uint64_t network;
 	struct window_policy window;
 	uint64_t free_allowance; /* micro-credits a payer, once a month */
+	/* Whose share of what is paid: ppm millionths go to user:fee_account. 0: none. */
+	uint32_t fee_ppm;
+	uint8_t fee_account[KEY_LEN];
 };
 
 /* Below this much free disk no session is opened: what is promised must fit. */
@@ -64,6 +67,8 @@ MUST_CHECK int store_payer(struct store *s, const uint8_t payer[static KEY_LEN],
 			   struct ledger_payer *out);
 MUST_CHECK int store_grant(struct store *s, const uint8_t payer[static KEY_LEN], uint64_t amount,
 			   uint64_t expires_s, const uint8_t key[static NONCE_LEN]);
+MUST_CHECK int store_grant_earned(struct store *s, const uint8_t payer[static KEY_LEN],
+				  uint64_t amount, const uint8_t key[static NONCE_LEN]);
 MUST_CHECK int store_query(struct store *s, const struct query *q, struct query_rows *rows);
 
 #endif

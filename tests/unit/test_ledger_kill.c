@@ -258,9 +258,12 @@ static void check_file(void)
 	assert_int_equal(number(db, "SELECT count(*) FROM (SELECT 1 FROM entry GROUP BY txn "
 				    "HAVING sum(amount) <> 0)"),
 			 0);
-	/* No byte twice: what was booked is what the heads say. */
-	assert_int_equal(number(db, "SELECT balance FROM account WHERE kind = 3"),
-			 number(db, "SELECT sum(amount) FROM session"));
+	/* No byte twice: what is set aside or booked is what the heads say. */
+	assert_int_equal(number(db, "SELECT count(*) FROM session WHERE hold < amount"), 0);
+	assert_int_equal(number(db, "SELECT coalesce(sum(balance), 0) FROM account WHERE kind = 4"),
+			 number(db, "SELECT sum(hold - posted) FROM session"));
+	assert_int_equal(number(db, "SELECT coalesce(sum(balance), 0) FROM account WHERE kind = 5"),
+			 number(db, "SELECT sum(posted) FROM session"));
 	assert_int_equal(number(db, "SELECT sum(bytes) FROM payer"),
 			 number(db, "SELECT sum(up + down) FROM session"));
 	check_chains(db);
