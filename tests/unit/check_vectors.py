@@ -8,12 +8,14 @@ sys.path.insert(0, str(VECTORS))
 sys.dont_write_bytecode = True
 
 import make_amounts  # noqa: E402
+import make_batch  # noqa: E402
 import make_golden  # noqa: E402
 import make_identity  # noqa: E402
 
 
 def main():
-    expected = make_golden.files() | {"amounts.txt": make_amounts.text(), "identity.txt": make_identity.text()}
+    expected = make_golden.files() | make_batch.files()
+    expected |= {"amounts.txt": make_amounts.text(), "identity.txt": make_identity.text()}
     passed = failed = 0
     for name, text in sorted(expected.items()):
         path = VECTORS / name

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "accounting/batch.h"
 #include "proto/descriptor.h"
 #include "proto/grant.h"
 #include "proto/receipt.h"
@@ -299,6 +300,42 @@ static void presented_bodies(void **state)
 	assert_vector("body_held", &held, sizeof(held));
 }
 
+static void batches(void **state)
+{
+	const struct batch_session_values values = {.session = session,
+						    .seq = 7,
+						    .paid = 900,
+						    .before = 800,
+						    .fee_ppm = 50000,
+						    .fee_account = exit_id};
+	struct batch_head h = {.body = {.version = 1,
+					.network = le64_of(NETWORK),
+					.epoch = le64_of(3),
+					.hour = le64_of(486111),
+					.previous_size = le64_of(5),
+					.size = le64_of(15),
+					.terms = le32_of(1),
+					.sessions = le32_of(2),
+					.receipts = le32_of(3),
+					.accounts = le32_of(4),
+					.earned = le64_of(1000),
+					.spent = le64_of(1000)}};
+	struct batch_session s;
+	struct batch_account a;
+
+	(void)state;
+	memcpy(h.body.domain, DOMAIN_BATCH, DOMAIN_LEN);
+	memcpy(h.body.node, provider.id, KEY_LEN);
+	count_up(h.body.previous_root, KEY_LEN, 0x30);
+	count_up(h.body.root, KEY_LEN, 0x50);
+	identity_sign(h.signature, &h.body, sizeof(h.body), &provider);
+	assert_vector("batch_head", &h, sizeof(h));
+	batch_session_make(&s, &values);
+	assert_vector("batch_session", &s, sizeof(s));
+	batch_account_make(&a, payer.id, 123456, 789);
+	assert_vector("batch_account", &a, sizeof(a));
+}
+
 /* The handshake and transport layouts, by what a real WireGuard exchange has in each place. */
 static void wireguard_layouts(void **state)
 {
@@ -347,6 +384,7 @@ int main(void)
 		cmocka_unit_test(other_bodies),
 		cmocka_unit_test(grants),
 		cmocka_unit_test(presented_bodies),
+		cmocka_unit_test(batches),
 		cmocka_unit_test(wireguard_layouts),
 	};
 

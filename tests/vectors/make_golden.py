@@ -74,6 +74,12 @@ def grant():
     return body + ed25519.sign(ISSUER_SEED, body)
 
 
+def batch_head():
+    body = b"culvert batch  1" + bytes([1]) + bytes(7) + le("Q", NETWORK) + PROVIDER
+    body += le("QQQ", 3, HOUR, 5) + run(0x30) + le("Q", 15) + run(0x50) + le("IIIIQQ", 1, 2, 3, 4, 1000, 1000)
+    return body + ed25519.sign(PROVIDER_SEED, body)
+
+
 def layouts():
     first = receipt_offer(1, 1000, 2000, bytes(32))
     second = receipt_offer(2, 1 << 20, 5 << 30, blake(first, 32))
@@ -102,7 +108,9 @@ def layouts():
               (("bind", 0x15), ("challenge", 0x16), ("answer", 0x17), ("bound", 0x18))}
     found |= {"terms": terms(1), "terms_exit": terms(2), "receipt_offer": first, "receipt_offer_2": second,
               "receipt": second + ed25519.sign(PAYER_SEED, second), "descriptor": descriptor(),
-              "open_statement": open_statement(), "grant": grant()}
+              "open_statement": open_statement(), "grant": grant(), "batch_head": batch_head(),
+              "batch_session": b"culvert settled1" + SESSION + le("QQQII", 7, 900, 800, 50_000, 0) + EXIT,
+              "batch_account": b"culvert account1" + PAYER + le("QQ", 123_456, 789)}
     return found
 
 

@@ -2,7 +2,8 @@
 """Writes identity.txt: VERDICT WHAT KEY MESSAGE SIGNATURE.
 
 good: the first three and SHA(abc) of RFC 8032, section 7.1.
-bad:  signatures that satisfy S*B = R + h*A all the same: S not reduced, or A of small order, in every encoding.
+bad:  signatures that satisfy S*B = R + h*A all the same: S not reduced, or A of small order, in every encoding, or R
+      the neutral point, in every encoding.
 """
 import hashlib
 import pathlib
@@ -48,6 +49,16 @@ def universal_signature(key, nonce):
     raise AssertionError("no message found")
 
 
+def neutral_signatures(seed):
+    """S = h*a needs no nonce if R is the neutral point, however it is written."""
+    key, scalar = ed.public(seed), ed.expand(seed)[0]
+    for y in (1, 1 + ed.P):
+        for sign in (0, 1):
+            big_r, message = (y | sign << 255).to_bytes(32, "little"), b"pay"
+            h = ed.number(hashlib.sha512(big_r + key + message).digest())
+            yield key, message, big_r + (h * scalar % ed.L).to_bytes(32, "little")
+
+
 def text():
     lines = []
     for name, seed, message, key in RFC8032:
@@ -62,6 +73,8 @@ def text():
     for i, key in enumerate(small_order_keys()):
         message, signature = universal_signature(key, 12345 + i)
         lines.append(("bad", f"small-order-{i}", key, message, signature))
+    for i, (key, message, signature) in enumerate(neutral_signatures(bytes.fromhex(RFC8032[0][1]))):
+        lines.append(("bad", f"neutral-R-{i}", key, message, signature))
     return "".join(f"{verdict} {name} {key.hex()} {message.hex() or '-'} {signature.hex()}\n"
                    for verdict, name, key, message, signature in lines)
 
