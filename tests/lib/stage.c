@@ -60,7 +60,8 @@ static void on_limited(void *arg, uint32_t handle, uint64_t limit, uint64_t up, 
 	stage.told.limited_bytes = up + down;
 }
 
-static const struct plane_ops ops = {on_control, on_installed, on_retired, on_marked, on_limited};
+static const struct plane_ops ops = {on_control, on_installed, on_retired,
+				     on_marked,  on_limited,   NULL};
 
 void stage_nap(void)
 {
