@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "proto/wire.h"
 #include "relay/forward.h"
 #include "tests/lib/fakewg.h"
 
@@ -100,11 +101,24 @@ static void assert_balance(void)
 	}
 }
 
+/* All that came up for a session is billed, carried for nothing, or dropped under a name. */
+static uint64_t heard_up(const struct session *s)
+{
+	uint64_t sum = s->state.up + s->state.losses.unanswered * INITIATION;
+
+	for (int r = 0; r < DROP_COUNT; r++)
+		sum += s->state.losses.dropped[DIRECTION_UP][r].bytes;
+	return sum;
+}
+
 /* Sends buffer's first len bytes; PASS, or the name of its only new drop. */
 static int submit(enum relay_direction direction, const struct net_addr *from, size_t len)
 {
 	const struct datagram d = {buffer, (uint32_t)len, len > 2048, *from};
 	const struct relay_counters before = f.counters;
+	const struct session *s =
+		direction == DIRECTION_UP ? sessions_by_client(f.sessions, from) : NULL;
+	const uint64_t heard = s ? heard_up(s) : 0;
 	struct passage p;
 	bool ok = direction == DIRECTION_UP ? forward_up(&f, &d, &p) : forward_down(&f, &d, &p);
 
@@ -114,6 +128,8 @@ static int submit(enum relay_direction direction, const struct net_addr *from, s
 	}
 	assert_balance();
 	assert_int_equal(f.counters.in[direction].bytes, before.in[direction].bytes + len);
+	if (s && wire_read(buffer, (uint32_t)len).type && len <= 2048)
+		assert_int_equal(heard_up(s), heard + len);
 	for (int r = 0; r < DROP_COUNT; r++)
 		if (f.counters.drop[direction][r].packets != before.drop[direction][r].packets) {
 			assert_false(ok);
@@ -587,6 +603,9 @@ static void test_send_failed(void **state)
 	assert_int_equal(f.counters.drop[DIRECTION_DOWN][DROP_send_failed].packets, 1);
 	assert_int_equal(s->down, RESPONSE);
 	assert_int_equal(s->packets_down, 1);
+	assert_int_equal(s->losses.dropped[DIRECTION_UP][DROP_window].bytes, 64);
+	assert_int_equal(s->losses.dropped[DIRECTION_UP][DROP_send_failed].bytes, 64);
+	assert_int_equal(s->losses.dropped[DIRECTION_DOWN][DROP_send_failed].packets, 1);
 }
 
 static void test_control(void **state)

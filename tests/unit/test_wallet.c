@@ -323,6 +323,53 @@ static void test_ended(void **state)
 	assert_int_equal(wallet_session(wallet, session, &terms, payer.id), -EEXIST);
 }
 
+static const struct query_explain *explained(const uint8_t *of)
+{
+	struct query q = {.kind = QUERY_EXPLAIN, .has_session = true};
+
+	memcpy(q.session, of, sizeof(q.session));
+	assert_int_equal(wallet_query(wallet, &q, &rows), 0);
+	return &rows.explain[0];
+}
+
+/* What a report needs of a session: its bill, what was counted then and since, and its other half.
+ */
+static void test_explain(void **state)
+{
+	static const uint8_t exit[SESSION_ID_LEN] = {2}, third[SESSION_ID_LEN] = {3};
+	struct receipt_offer one = offer_of(NULL, 1000, 1000), two = offer_of(&one, 1900, 2000);
+	const struct query q = {.kind = QUERY_EXPLAIN, .has_session = true, .session = {9}};
+	const struct wallet_count at = {1500, 1600}, later = {9000, 8000};
+	uint8_t signature[SIGNATURE_LEN];
+	const struct query_explain *x;
+
+	(void)state;
+	assert_int_equal(wallet_session(wallet, exit, &terms, payer.id), 0);
+	assert_int_equal(wallet_session(wallet, third, &terms, payer.id), 0);
+	x = explained(session);
+	assert_false(x->has_receipt || x->has_offer || x->has_pair);
+	assert_int_equal(wallet_cosign(wallet, &one, &at, &payer, signature), 0);
+	assert_int_equal(wallet_counted(wallet, session, &later), 0);
+	assert_int_equal(wallet_pair(wallet, session, exit), 0);
+	assert_int_equal(wallet_pair(wallet, session, third), 0);
+	x = explained(session);
+	assert_true(x->has_receipt && x->has_pair);
+	assert_memory_equal(&x->receipt.offer, &one, sizeof(one));
+	assert_memory_equal(&x->terms, &terms, sizeof(terms));
+	assert_memory_equal(x->pair, third, sizeof(third));
+	assert_int_equal(x->seen_up, 1500);
+	assert_int_equal(x->seen_down, 1600);
+	assert_int_equal(x->counted_up, 9000);
+	assert_int_equal(x->counted_down, 8000);
+	assert_memory_equal(explained(exit)->pair, session, sizeof(session));
+	/* A receipt that was refused is what the provider claims. */
+	assert_int_equal(wallet_dispute(wallet, &two, &later), 0);
+	x = explained(session);
+	assert_true(x->has_offer);
+	assert_memory_equal(&x->offer, &two, sizeof(two));
+	assert_int_equal(wallet_query(wallet, &q, &rows), -ENOENT);
+}
+
 /* Queries while an agent runs, from another process as `culvert credits` does it. */
 static void test_reader_beside_writer(void **state)
 {
@@ -354,6 +401,7 @@ int main(void)
 		TEST(test_counts_are_kept), TEST(test_dispute),
 		TEST(test_accusations),     TEST(test_two_offers),
 		TEST(test_ended),           TEST(test_reader_beside_writer),
+		TEST(test_explain),
 	};
 
 	log_init("test", LOG_LEVEL_WARN);
