@@ -11,19 +11,17 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <sched.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "proto/receipt.h"
 #include "tests/lib/books.h"
+#include "tests/lib/measure.h"
 
 enum {
 	SESSIONS = 1000, /* each of a payer of its own */
@@ -37,15 +35,6 @@ enum {
 
 #define GRANT (UINT64_C(1) << 50)
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	if (clock_gettime(clock, &t) < 0)
-		fatal("clock_gettime");
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static uint64_t number_of(const char *text, uint64_t most)
 {
 	uint64_t n;
@@ -53,65 +42,6 @@ static uint64_t number_of(const char *text, uint64_t most)
 	if (!text || !text_u64(text, 1, most, &n))
 		fatalx("receipts: a number from 1 to %" PRIu64 " is missing", most);
 	return n;
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static uint64_t file_size(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		fatal("%s", path);
-	return (uint64_t)st.st_size;
-}
-
-/* ---- what the kernel says of a process ---- */
-
-static uint64_t process_cpu_ns(pid_t pid)
-{
-	char path[64];
-	uint64_t ns;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
-	f = fopen(path, "re");
-	if (!f || fscanf(f, "%" SCNu64, &ns) != 1)
-		fatal("%s", path);
-	fclose(f);
-	return ns;
-}
-
-static uint64_t process_peak_kib(pid_t pid)
-{
-	char path[64], line[256];
-	uint64_t kib = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "re");
-	if (!f)
-		fatal("%s", path);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmHWM: %" SCNu64, &kib) == 1)
-			break;
-	fclose(f);
-	return kib;
-}
-
-static void process_pin(pid_t pid, long cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	if (sched_setaffinity(pid, sizeof(set), &set) < 0)
-		fatal("sched_setaffinity");
 }
 
 /* ---- the ledger ---- */
@@ -157,7 +87,7 @@ static void on_signed(void *arg, int err, const struct ledger_payer *payer)
 	if (err || !payer->window)
 		fatalx("receipts: a signature was refused: %s", strerror(-err));
 	if (b->count < TIMES_MAX)
-		b->times[b->count] = now_ns(CLOCK_MONOTONIC) - s->started;
+		b->times[b->count] = measure_now(CLOCK_MONOTONIC) - s->started;
 	b->count++;
 	b->busy--;
 	bench_next(b);
@@ -179,13 +109,13 @@ static void bench_next(struct bench *b)
 {
 	struct session *s = &b->sessions[b->next];
 
-	if (now_ns(CLOCK_MONOTONIC) >= b->until)
+	if (measure_now(CLOCK_MONOTONIC) >= b->until)
 		return;
 	b->next = (b->next + 1) % SESSIONS;
 	b->busy++;
 	s->up += UP;
 	s->down += DOWN;
-	s->started = now_ns(CLOCK_MONOTONIC);
+	s->started = measure_now(CLOCK_MONOTONIC);
 	ledger_issue(b->ledger, s->key, s->up, s->down, on_issued, s);
 }
 
@@ -228,23 +158,22 @@ static void bench_sessions(struct bench *b)
 
 static void bench_trial(struct bench *b, uint64_t ms, uint64_t hands)
 {
-	pid_t pid = ledger_pid(b->ledger);
-	uint64_t start = now_ns(CLOCK_MONOTONIC), cpu = process_cpu_ns(pid), timed;
+	struct measure_cpu before = measure_cpu(ledger_pid(b->ledger)), after;
+	uint64_t start = measure_now(CLOCK_MONOTONIC), timed;
 
 	b->count = 0;
 	b->until = start + ms * 1000000;
 	for (uint64_t i = 0; i < hands; i++)
 		bench_next(b);
 	bench_wait(b);
-	start = now_ns(CLOCK_MONOTONIC) - start;
-	cpu = process_cpu_ns(pid) - cpu;
+	after = measure_cpu(ledger_pid(b->ledger));
 	timed = b->count < TIMES_MAX ? b->count : TIMES_MAX;
-	qsort(b->times, timed, sizeof(*b->times), compare);
+	measure_sort(b->times, timed);
 	printf("{\"hands\":%" PRIu64 ",\"receipts\":%" PRIu64 ",\"ns\":%" PRIu64
-	       ",\"cpu_ns\":%" PRIu64 ",\"p50_ns\":%" PRIu64 ",\"p99_ns\":%" PRIu64
-	       ",\"pid\":%d}\n",
-	       hands, b->count, start, cpu, b->times[timed / 2], b->times[timed * 99 / 100],
-	       (int)pid);
+	       ",\"cpu_ns\":%" PRIu64 ",\"queued_ns\":%" PRIu64 ",\"p50_ns\":%" PRIu64
+	       ",\"p99_ns\":%" PRIu64 "}\n",
+	       hands, b->count, measure_now(CLOCK_MONOTONIC) - start, after.ran - before.ran,
+	       after.queued - before.queued, b->times[timed / 2], b->times[timed * 99 / 100]);
 	fflush(stdout);
 }
 
@@ -262,19 +191,21 @@ static void bench_ledger(const char *dir, uint64_t ms, char **hands)
 	err = ledger_start(&b->ledger, &config, &id);
 	if (err)
 		fatalx("receipts: no ledger: %s", strerror(-err));
-	process_pin(ledger_pid(b->ledger), 0);
-	process_pin(0, sysconf(_SC_NPROCESSORS_ONLN) - 1);
+	measure_pin(ledger_pid(b->ledger), 0);
+	measure_pin(0, sysconf(_SC_NPROCESSORS_ONLN) - 1);
 	b->times = xcalloc(TIMES_MAX, sizeof(*b->times));
 	bench_sessions(b);
+	printf("{\"pid\":%d}\n", (int)ledger_pid(b->ledger));
+	fflush(stdout);
 	for (; *hands; hands++) {
 		bench_trial(b, ms, number_of(*hands, HANDS_MAX));
 		total += b->count;
 	}
-	peak = process_peak_kib(ledger_pid(b->ledger));
+	peak = measure_peak_kib(ledger_pid(b->ledger));
 	ledger_stop(b->ledger); /* which takes the WAL into the database */
 	printf("{\"total\":%" PRIu64 ",\"sessions\":%d,\"disk\":%" PRIu64 ",\"peak_kib\":%" PRIu64
 	       "}\n",
-	       total, SESSIONS, file_size(config.database), peak);
+	       total, SESSIONS, measure_file(config.database), peak);
 	free(b->times);
 	free(b);
 }
@@ -283,7 +214,7 @@ static void bench_ledger(const char *dir, uint64_t ms, char **hands)
 
 static void bench_verify(uint64_t ms)
 {
-	uint64_t start = now_ns(CLOCK_THREAD_CPUTIME_ID), count = 0, took;
+	uint64_t start = measure_now(CLOCK_THREAD_CPUTIME_ID), count = 0, took;
 	struct receipt_offer offer = {.body = {.version = 1}};
 	struct receipt r;
 	struct identity payer;
@@ -294,7 +225,7 @@ static void bench_verify(uint64_t ms)
 		if (!identity_verify(r.payer_signature, &r.offer, sizeof(r.offer), payer.id))
 			fatalx("receipts: it does not verify");
 		count++;
-		took = now_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+		took = measure_now(CLOCK_THREAD_CPUTIME_ID) - start;
 	} while (took < ms * 1000000);
 	printf("{\"receipts\":%" PRIu64 ",\"ns\":%" PRIu64 ",\"cpu_ns\":%" PRIu64 "}\n", count,
 	       took, took);
@@ -308,8 +239,8 @@ static void sqlite(sqlite3 *db, const char *sql)
 
 static void sqlite_trial(sqlite3 *db, uint64_t ms, uint64_t rows)
 {
-	uint64_t start = now_ns(CLOCK_MONOTONIC), count = 0, took;
-	uint64_t cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	uint64_t start = measure_now(CLOCK_MONOTONIC), count = 0, took;
+	uint64_t cpu = measure_now(CLOCK_PROCESS_CPUTIME_ID);
 	struct receipt r;
 	sqlite3_stmt *s;
 
@@ -325,12 +256,12 @@ static void sqlite_trial(sqlite3 *db, uint64_t ms, uint64_t rows)
 		}
 		sqlite(db, "COMMIT");
 		count += rows;
-		took = now_ns(CLOCK_MONOTONIC) - start;
+		took = measure_now(CLOCK_MONOTONIC) - start;
 	} while (took < ms * 1000000);
 	sqlite3_finalize(s);
 	printf("{\"hands\":%" PRIu64 ",\"receipts\":%" PRIu64 ",\"ns\":%" PRIu64
 	       ",\"cpu_ns\":%" PRIu64 "}\n",
-	       rows, count, took, now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+	       rows, count, took, measure_now(CLOCK_PROCESS_CPUTIME_ID) - cpu);
 }
 
 static void bench_sqlite(const char *dir, uint64_t ms, char **rows)
@@ -339,7 +270,7 @@ static void bench_sqlite(const char *dir, uint64_t ms, char **rows)
 	sqlite3 *db;
 
 	snprintf(path, sizeof(path), "%s/plain.db", dir);
-	process_pin(0, 0);
+	measure_pin(0, 0);
 	if (sqlite3_open(path, &db) != SQLITE_OK)
 		fatalx("%s: %s", path, sqlite3_errmsg(db));
 	sqlite(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
