@@ -324,7 +324,7 @@ int main(int argc, char **argv)
 
 	log_init("history", LOG_LEVEL_WARN);
 	crypto_start();
-	if (argc < 4 || !text_u64(argv[3], 10 * LIVE * LENGTH, UINT32_MAX, &receipts))
+	if (argc < 4 || !text_u64(argv[3], 2 * LIVE * LENGTH, UINT32_MAX, &receipts))
 		fatalx("history: fill DIR RECEIPTS | ask DIR RECEIPTS QUESTIONS");
 	if (strcmp(argv[1], "fill") == 0 && argc == 4)
 		history_fill(argv[2], receipts);
