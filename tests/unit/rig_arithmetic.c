@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "accounting/amount.h"
-#include "accounting/wallet.c"
 #include "base/log.h"
+#include "proto/evidence.h"
 
 #define UNTOUCHED UINT64_C(0x5a5a5a5a5a5a5a5a)
 
@@ -46,7 +46,7 @@ static struct sums sums_of(const struct sum_case *in)
 	s.of = (uint64_t)of.micro;
 	put_amount(&s.plus, amount_add, in, &s.said, 2);
 	put_amount(&s.minus, amount_sub, in, &s.said, 3);
-	s.loss = loss_allowed(&t, in->b);
+	s.loss = evidence_loss_allowed(&t, in->b);
 	return s;
 }
 
