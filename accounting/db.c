@@ -299,6 +299,14 @@ static void db_checkpoint(struct db *db, int mode)
 	db->wal_pages = 0;
 }
 
+int db_shrink_log(struct db *db)
+{
+	int rc =
+		sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+	return db_error(db, rc);
+}
+
 void db_close(struct db *db)
 {
 	if (!db)

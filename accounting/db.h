@@ -45,6 +45,9 @@ void db_close(struct db *db);
  * (read-only), -EIO (a write or read that failed), -ENOMEM, -EBUSY (locked by another program).
  */
 bool db_lost(const struct db *db);
+/* Takes the log into the file and cuts it to nothing, so that it holds no deleted row any more.
+ * -EBUSY while somebody reads: again later. */
+MUST_CHECK int db_shrink_log(struct db *db);
 /* Bytes free for this database's file system; UINT64_MAX if that cannot be said. */
 uint64_t db_disk_free(const struct db *db);
 
