@@ -22,6 +22,7 @@ struct waiter {
 		ledger_issued issued;
 		ledger_signed cosigned;
 		ledger_done done;
+		ledger_settled settled;
 		ledger_rows rows;
 	};
 	void *arg;
@@ -315,6 +316,14 @@ void ledger_grant(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_
 	ledger_ask(l, &r, &(struct waiter){.done = done, .arg = arg});
 }
 
+void ledger_settle(struct ledger *l, uint64_t epoch, ledger_settled done, void *arg)
+{
+	struct ledger_request r = request_of(LEDGER_SETTLE, NULL, NULL);
+
+	r.seq = epoch;
+	ledger_ask(l, &r, &(struct waiter){.settled = done, .arg = arg});
+}
+
 void ledger_query(struct ledger *l, const struct query *q, ledger_rows done, void *arg)
 {
 	struct ledger_request r = request_of(LEDGER_QUERY, NULL, NULL);
@@ -338,6 +347,9 @@ static void waiter_call(const struct waiter *w, const struct ledger_answer *a)
 	case LEDGER_ISSUE:
 	case LEDGER_UNPAID:
 		w->issued(w->arg, a->err, a->err ? NULL : &a->offer);
+		break;
+	case LEDGER_SETTLE:
+		w->settled(w->arg, a->err, a->err ? NULL : &a->settled);
 		break;
 	case LEDGER_QUERY:
 		w->rows(w->arg, a->err, a->err ? NULL : &a->rows);

@@ -30,6 +30,8 @@ struct ledger_config {
 	uint64_t loss_bytes;
 	uint64_t terms_days;     /* validity of terms and descriptor */
 	uint64_t free_allowance; /* micro-credits each payer may spend every month */
+	char settlement[256];    /* directory of the settlement batches; empty: none are made */
+	uint64_t retention_days; /* how long settled receipts are kept; 0: for ever */
 };
 
 struct ledger;
@@ -63,6 +65,12 @@ struct ledger_payer {
 	uint64_t debt;   /* bytes carried in ended sessions and never signed */
 };
 
+/* What became of a wish to settle. */
+struct ledger_settled {
+	uint64_t epoch; /* the one that is closed or made again; the last one if nothing is new */
+	bool fresh;     /* false: there is nothing new since */
+};
+
 /* err: 0, or -errno: -EACCES unknown, ended or frozen session, -EBADMSG bad signature or not the
  * outstanding receipt, -EALREADY nothing to issue a receipt for, -EEXIST a session id or grant key
  * used before, -ERANGE numbers beyond what the books hold, or one that passes (below). The pointer
@@ -71,6 +79,7 @@ typedef void (*ledger_opened)(void *arg, int err, const struct ledger_payer *pay
 typedef void (*ledger_issued)(void *arg, int err, const struct receipt_offer *offer);
 typedef void (*ledger_signed)(void *arg, int err, const struct ledger_payer *payer);
 typedef void (*ledger_done)(void *arg, int err);
+typedef void (*ledger_settled)(void *arg, int err, const struct ledger_settled *settled);
 typedef void (*ledger_rows)(void *arg, int err, const struct query_rows *rows);
 
 /* A full or read-only disk, a write that failed, no memory: nothing was committed, the ledger says
@@ -112,6 +121,13 @@ void ledger_payer_now(struct ledger *l, const uint8_t payer[static KEY_LEN], led
 void ledger_grant(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_t amount,
 		  uint64_t expires, const uint8_t key[static NONCE_LEN], ledger_done done,
 		  void *arg);
+/*
+ * epoch 0: closes a new epoch over all that was signed since the last; else makes the file of that
+ * one again. Done when it is begun; the rest happens between requests, and QUERY_EPOCHS tells how
+ * far it is. -EBUSY while another one is worked on, -ENOENT no such epoch, -ENOTSUP without a
+ * directory for them.
+ */
+void ledger_settle(struct ledger *l, uint64_t epoch, ledger_settled done, void *arg);
 /* One page of rows for the API. */
 void ledger_query(struct ledger *l, const struct query *q, ledger_rows done, void *arg);
 

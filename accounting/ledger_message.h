@@ -20,6 +20,7 @@ enum ledger_kind {
 	LEDGER_PAYER,
 	LEDGER_GRANT,
 	LEDGER_QUERY,
+	LEDGER_SETTLE, /* seq: the epoch, or 0 */
 	LEDGER_KINDS,
 };
 
@@ -43,6 +44,7 @@ struct ledger_answer {
 	union {
 		struct ledger_payer payer;
 		struct receipt_offer offer;
+		struct ledger_settled settled;
 		struct query_rows rows; /* cut after the last row in use */
 		struct ledger_identity identity;
 	};

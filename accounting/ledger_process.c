@@ -61,6 +61,7 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 		[QUERY_EXPLAIN] = sizeof(struct query_explain),
 		[QUERY_BOOKINGS] = sizeof(struct query_booking),
 		[QUERY_EARNINGS] = sizeof(struct query_earning),
+		[QUERY_EPOCHS] = sizeof(struct query_epoch),
 	};
 	size_t header = offsetof(struct ledger_answer, payer);
 
@@ -76,6 +77,8 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 	case LEDGER_ISSUE:
 	case LEDGER_UNPAID:
 		return header + sizeof(a->offer);
+	case LEDGER_SETTLE:
+		return header + sizeof(a->settled);
 	case LEDGER_QUERY:
 		return header + offsetof(struct query_rows, credit) +
 		       (size_t)a->rows.count * row[a->rows.kind];
@@ -107,6 +110,8 @@ static int answer_kind(struct store *store, const struct ledger_request *r, stru
 		return store_payer(store, r->payer, &a->payer);
 	case LEDGER_GRANT:
 		return store_grant(store, r->payer, r->amount, r->expires, r->key);
+	case LEDGER_SETTLE:
+		return store_settle(store, r->seq, &a->settled);
 	case LEDGER_QUERY:
 		return store_query(store, &r->query, &a->rows);
 	case LEDGER_READY:
@@ -503,6 +508,8 @@ static void process_start(struct process *p)
 		.network = c->network,
 		.window = {.start = c->window_start, .cap = c->window_cap},
 		.free_allowance = c->free_allowance,
+		.settlement = c->settlement[0] ? c->settlement : NULL,
+		.retention_days = c->retention_days,
 	};
 	int err;
 
@@ -521,6 +528,14 @@ static void process_start(struct process *p)
 	process_publish(p);
 }
 
+/* How long to wait for a request. */
+static int process_patience(const struct process *p)
+{
+	uint64_t idle = store_idle_ms(p->store), most = p->unclosed_count ? AGAIN_MS : WAKE_MS;
+
+	return orphaned ? 0 : (int)(idle < most ? idle : most);
+}
+
 void ledger_process(int socket, const struct ledger_config *config, pid_t parent)
 {
 	struct process *p = xcalloc(1, sizeof(*p));
@@ -533,8 +548,7 @@ void ledger_process(int socket, const struct ledger_config *config, pid_t parent
 	p->socket = wait.fd = socket;
 	process_start(p);
 	for (;;) {
-		int wake = orphaned ? 0 : p->unclosed_count ? AGAIN_MS : WAKE_MS;
-		int ready = poll(&wait, 1, wake);
+		int ready = poll(&wait, 1, process_patience(p));
 
 		process_again(p);
 		count = ready > 0 ? process_receive(p) : 0;
@@ -542,6 +556,11 @@ void ledger_process(int socket, const struct ledger_config *config, pid_t parent
 			process_batch(p, count);
 		else if (ready > 0 || orphaned)
 			break;
+		/* Requests first, and between any two batches of them at most one slice of this. */
+		if (store_idle_ms(p->store) == 0)
+			store_work(p->store, clock_wall());
+		if (store_lost(p->store))
+			process_trouble(p, -EIO);
 		process_renew(p);
 	}
 	store_close(p->store);

@@ -116,6 +116,7 @@ int pages_query(struct db *db, const struct query *q, struct query_rows *rows)
 	case QUERY_EXPLAIN:
 	case QUERY_BOOKINGS:
 	case QUERY_EARNINGS:
+	case QUERY_EPOCHS:
 		break;
 	}
 	return -EINVAL;

@@ -13,6 +13,7 @@ enum query_kind {
 	QUERY_EXPLAIN,  /* struct query_explain: has_session's only, or -ENOENT */
 	QUERY_BOOKINGS, /* struct query_booking, has_session's in order; none in a client's books */
 	QUERY_EARNINGS, /* struct query_earning; only in a provider's books */
+	QUERY_EPOCHS,   /* struct query_epoch; not in a client's books */
 };
 
 struct query {
@@ -98,6 +99,23 @@ struct query_earning {
 	uint64_t allowance, fee, earned; /* allowance: never pays out */
 };
 
+/* How far an epoch is; in its row, too. */
+enum epoch_state {
+	EPOCH_CLOSING, /* its receipts are being marked */
+	EPOCH_CLOSED,  /* it is known what is in it */
+	EPOCH_WRITTEN, /* its batch is signed */
+	EPOCH_PRUNED,  /* and its receipts are gone, but for those that sessions go on from */
+};
+
+struct query_epoch {
+	uint64_t epoch, hour;
+	uint8_t state;          /* enum epoch_state */
+	bool busy;              /* its file is being made */
+	int32_t err;            /* why its file could not be made the last time; 0: it could */
+	uint64_t missing;       /* receipts, for err -ENODATA */
+	struct batch_head head; /* from EPOCH_WRITTEN on */
+};
+
 enum {
 	QUERY_PAGE = 64
 };
@@ -114,6 +132,7 @@ struct query_rows {
 		struct query_explain explain[1];
 		struct query_booking booking[QUERY_PAGE];
 		struct query_earning earning[QUERY_PAGE];
+		struct query_epoch epoch[QUERY_PAGE];
 	};
 };
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "accounting/epochs.h"
 #include "accounting/explain.h"
 #include "accounting/pages.h"
 
@@ -63,6 +64,8 @@ int store_query(struct store *s, const struct query *q, struct query_rows *rows)
 		return explain_bookings(view.db, q, rows);
 	case QUERY_EARNINGS:
 		return earnings_query(&view, q, rows);
+	case QUERY_EPOCHS:
+		return epochs_query(&view, q, rows);
 	default:
 		return pages_query(view.db, q, rows);
 	}

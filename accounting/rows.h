@@ -28,6 +28,7 @@ struct store {
 	bool has_terms[ROLES];
 	struct terms terms[ROLES];
 	uint8_t terms_hash[ROLES][KEY_LEN];
+	struct epochs *epochs; /* NULL: none are closed here */
 };
 
 /* One row of table session. */

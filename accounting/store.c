@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accounting/epochs.h"
 #include "accounting/migrations.h"
 #include "base/log.h"
 
@@ -60,6 +61,8 @@ int store_open(struct store **out, const char *path, const struct store_config *
 	s->reader = s->db;
 	if (!err && strcmp(path, DB_MEMORY) != 0)
 		err = db_reader(&s->reader, s->db);
+	if (!err && config->settlement)
+		err = epochs_open(&s->epochs, s, config->settlement, config->retention_days);
 	if (err) {
 		store_close(s);
 		return err;
@@ -70,10 +73,12 @@ int store_open(struct store **out, const char *path, const struct store_config *
 
 void store_close(struct store *s)
 {
-	if (s && s->reader != s->db)
+	if (!s)
+		return;
+	epochs_close(s->epochs);
+	if (s->reader != s->db)
 		db_close(s->reader);
-	if (s)
-		db_close(s->db);
+	db_close(s->db);
 	free(s);
 }
 

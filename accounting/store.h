@@ -18,6 +18,8 @@ struct store_config {
 	/* Whose share of what is paid: ppm millionths go to user:fee_account. 0: none. */
 	uint32_t fee_ppm;
 	uint8_t fee_account[KEY_LEN];
+	const char *settlement;  /* directory of the batches, outlives the store; NULL: no epochs */
+	uint64_t retention_days; /* how long settled receipts are kept; 0: for ever */
 };
 
 /* Below this much free disk no session is opened: what is promised must fit. */
@@ -69,6 +71,14 @@ MUST_CHECK int store_grant(struct store *s, const uint8_t payer[static KEY_LEN],
 			   uint64_t expires_s, const uint8_t key[static NONCE_LEN]);
 MUST_CHECK int store_grant_earned(struct store *s, const uint8_t payer[static KEY_LEN],
 				  uint64_t amount, const uint8_t key[static NONCE_LEN]);
+MUST_CHECK int store_settle(struct store *s, uint64_t epoch, struct ledger_settled *out);
 MUST_CHECK int store_query(struct store *s, const struct query *q, struct query_rows *rows);
+
+/*
+ * What is to be done between requests, outside any transaction: how many milliseconds until there
+ * is something (UINT64_MAX: nothing), and one slice of it, of some ten milliseconds.
+ */
+uint64_t store_idle_ms(const struct store *s);
+void store_work(struct store *s, uint64_t now_s);
 
 #endif

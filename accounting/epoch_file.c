@@ -1,0 +1,625 @@
+#include "accounting/epoch_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "accounting/batch.h"
+#include "accounting/ordered.h"
+#include "accounting/rows.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#define TMP_SUFFIX ".tmp"
+
+enum {
+	ROWS = 128,        /* read at once */
+	COUNTED = 1 << 13, /* receipts counted at once */
+	/* A slice is over after so long, or so many bytes, which are as many as the disk took in
+	 * about as long the last time. */
+	SLICE_MS = 6,
+	SYNC_SLOW_MS = 12,
+	SYNC_FAST_MS = 5,
+	CHUNK_MIN = 1 << 18,
+	CHUNK_MAX = 1 << 24,
+};
+
+/* A session of this epoch. */
+struct settled {
+	uint8_t key[SESSION_ID_LEN];
+	uint64_t id, first, last, paid, before;
+	uint32_t fee_ppm;
+	uint8_t fee_account[KEY_LEN];
+};
+
+/* Over all epochs up to this one. */
+struct total {
+	uint8_t key[KEY_LEN];
+	uint64_t earned, spent;
+};
+
+enum step {
+	STEP_GATHER,
+	STEP_COUNT,
+	STEP_TOTAL,
+	STEP_OPEN,
+	STEP_TERMS,
+	STEP_SESSIONS,
+	STEP_RECEIPTS,
+	STEP_ACCOUNTS,
+	STEP_FINISH, /* from here on each is a slice of its own */
+	STEP_ENTER,
+	STEP_RENAME,
+	STEPS,
+};
+
+struct epoch_file {
+	struct store *s;
+	const char *directory;
+	uint64_t epoch, missing;
+	enum step step;
+	struct ordered *sessions, *terms, *accounts;
+	/* Where the step is. */
+	uint64_t epoch_at, session_at, seq;
+	bool any;
+	uint8_t key[KEY_LEN];
+	/* What the batch says of itself, and the head it was signed with before, if it was. */
+	struct batch_head_values values;
+	bool has_head;
+	struct batch_head old, head;
+	struct batch *batch;
+	int fd;
+	size_t chunk, unsynced;
+	char path[PATH_MAX], tmp[PATH_MAX + sizeof(TMP_SUFFIX)];
+};
+
+struct epoch_file *epoch_file_begin(struct store *s, const char *directory, uint64_t epoch)
+{
+	struct epoch_file *f = xcalloc(1, sizeof(*f));
+
+	f->s = s;
+	f->directory = directory;
+	f->epoch = epoch;
+	f->fd = -1;
+	f->chunk = CHUNK_MIN;
+	f->sessions = ordered_create(sizeof(struct settled), SESSION_ID_LEN);
+	f->terms = ordered_create(KEY_LEN, KEY_LEN);
+	f->accounts = ordered_create(sizeof(struct total), KEY_LEN);
+	return f;
+}
+
+uint64_t epoch_file_missing(const struct epoch_file *f)
+{
+	return f->missing;
+}
+
+static void file_drop(struct epoch_file *f)
+{
+	batch_free(f->batch);
+	f->batch = NULL;
+	if (f->fd < 0)
+		return;
+	close(f->fd);
+	f->fd = -1;
+	unlink(f->tmp);
+}
+
+void epoch_file_free(struct epoch_file *f)
+{
+	if (!f)
+		return;
+	file_drop(f);
+	ordered_free(f->sessions);
+	ordered_free(f->terms);
+	ordered_free(f->accounts);
+	free(f);
+}
+
+/* The next record of a set, in order; NULL after the last, and the place is the start again. */
+static const void *next_of(struct epoch_file *f, const struct ordered *set, size_t key)
+{
+	const void *record = ordered_after(set, f->any ? f->key : NULL);
+
+	f->any = record != NULL;
+	if (record)
+		memcpy(f->key, record, key);
+	return record;
+}
+
+/* ---- what belongs to the epoch ---- */
+
+static int gather_row(struct epoch_file *f, struct db_stmt *q)
+{
+	uint8_t key[SESSION_ID_LEN], terms[KEY_LEN];
+	struct settled *x;
+
+	f->session_at = db_col_u64(q);
+	if (!db_col_blob(q, key, sizeof(key)) || !db_col_blob(q, terms, sizeof(terms)))
+		return -EIO;
+	x = ordered_put(f->sessions, key);
+	x->id = f->session_at;
+	x->first = db_col_u64(q);
+	x->last = db_col_u64(q);
+	x->paid = db_col_u64(q);
+	x->before = db_col_u64(q);
+	x->fee_ppm = (uint32_t)db_col_u64(q);
+	if (!db_col_blob(q, x->fee_account, sizeof(x->fee_account)) && x->fee_ppm)
+		return -EIO;
+	ordered_put(f->terms, terms);
+	return 0;
+}
+
+static int step_gather(struct epoch_file *f)
+{
+	struct db_stmt *q = db_prepare(
+		f->s->db, "SELECT t.session, s.key, s.terms, t.first, t.last, t.paid, t.before, "
+			  "s.fee_ppm, s.fee_account FROM settled t JOIN session s "
+			  "ON s.id = t.session WHERE t.epoch = ? AND t.session > ? "
+			  "ORDER BY t.session LIMIT ?");
+	int got, err = 0, rows = 0;
+
+	db_bind_u64(q, f->epoch);
+	db_bind_u64(q, f->session_at);
+	db_bind_u64(q, ROWS);
+	while (!err && (got = db_step(q)) != 0) {
+		err = got < 0 ? got : gather_row(f, q);
+		rows++;
+	}
+	db_done(q);
+	return err ? err : rows == ROWS;
+}
+
+/* A node that took over a client's receipt lacks those between: they are counted, not inferred. */
+static int count_range(struct epoch_file *f, const struct settled *x, uint64_t last)
+{
+	struct db_stmt *q = db_prepare(f->s->db, "SELECT count(*) FROM receipt WHERE session = ? "
+						 "AND seq BETWEEN ? AND ?");
+	uint64_t n = 0;
+	int got;
+
+	db_bind_u64(q, x->id);
+	db_bind_u64(q, f->seq);
+	db_bind_u64(q, last);
+	got = db_step(q);
+	if (got == 1)
+		n = db_col_u64(q);
+	db_done(q);
+	if (got == 1 && n > UINT32_MAX - f->values.receipts)
+		return -ERANGE;
+	f->values.receipts += (uint32_t)n;
+	return got < 0 ? got : 0;
+}
+
+/* f->key is the session before the one at hand, f->seq (0: its first) where in it; so too below. */
+static int step_count(struct epoch_file *f)
+{
+	const struct settled *x = ordered_after(f->sessions, f->any ? f->key : NULL);
+	uint64_t last;
+	int err;
+
+	if (!x) {
+		f->any = false;
+		return 0;
+	}
+	if (!f->seq)
+		f->seq = x->first;
+	last = x->last - f->seq < COUNTED ? x->last : f->seq + COUNTED - 1;
+	err = count_range(f, x, last);
+	f->seq = last + 1;
+	if (last == x->last) {
+		memcpy(f->key, x->key, sizeof(x->key));
+		f->any = true;
+		f->seq = 0;
+	}
+	return err ? err : 1;
+}
+
+static int total_add(struct epoch_file *f, const uint8_t *key, uint64_t earned, uint64_t spent)
+{
+	struct total *t;
+
+	if (!earned && !spent)
+		return 0;
+	t = ordered_put(f->accounts, key);
+	if (__builtin_add_overflow(t->earned, earned, &t->earned) ||
+	    __builtin_add_overflow(t->spent, spent, &t->spent))
+		return -ERANGE;
+	return 0;
+}
+
+static int total_row(struct epoch_file *f, struct db_stmt *q)
+{
+	uint64_t paid, before, fee;
+	uint8_t payer[KEY_LEN], fee_account[KEY_LEN] = {0};
+	uint32_t ppm;
+	int err;
+
+	f->epoch_at = db_col_u64(q);
+	f->session_at = db_col_u64(q);
+	paid = db_col_u64(q);
+	before = db_col_u64(q);
+	if (!db_col_blob(q, payer, sizeof(payer)))
+		return -EIO;
+	ppm = (uint32_t)db_col_u64(q);
+	if (!db_col_blob(q, fee_account, sizeof(fee_account)) && ppm)
+		return -EIO;
+	fee = batch_fee(paid, ppm) - batch_fee(before, ppm);
+	err = total_add(f, payer, 0, paid - before);
+	if (!err)
+		err = total_add(f, f->s->by->id, paid - before - fee, 0);
+	return err ? err : total_add(f, fee_account, fee, 0);
+}
+
+static int step_total(struct epoch_file *f)
+{
+	struct db_stmt *q = db_prepare(
+		f->s->db, "SELECT t.epoch, t.session, t.paid, t.before, s.payer, s.fee_ppm, "
+			  "s.fee_account FROM settled t JOIN session s ON s.id = t.session "
+			  "WHERE (t.epoch, t.session) > (?, ?) AND t.epoch <= ? "
+			  "ORDER BY t.epoch, t.session LIMIT ?");
+	int got, err = 0, rows = 0;
+
+	db_bind_u64(q, f->epoch_at);
+	db_bind_u64(q, f->session_at);
+	db_bind_u64(q, f->epoch);
+	db_bind_u64(q, ROWS);
+	while (!err && (got = db_step(q)) != 0) {
+		err = got < 0 ? got : total_row(f, q);
+		rows++;
+	}
+	db_done(q);
+	return err ? err : rows == ROWS;
+}
+
+/* ---- the head's numbers ---- */
+
+/* The row of an epoch: its hour; its head, if it has one. */
+static int epoch_read(struct epoch_file *f)
+{
+	struct db_stmt *q = db_prepare(f->s->db, "SELECT hour, head FROM epoch WHERE id = ?");
+	int got;
+
+	db_bind_u64(q, f->epoch);
+	got = db_step(q);
+	if (got != 1)
+		return got < 0 ? got : -ENOENT;
+	f->values.hour = db_col_u64(q);
+	f->has_head = db_col_blob(q, &f->old, sizeof(f->old));
+	db_done(q);
+	return 0;
+}
+
+/* The tree so far, as the epoch before left it. */
+static int edge_read(struct epoch_file *f, uint8_t peaks[static MERKLE_LEVELS][KEY_LEN])
+{
+	struct db_stmt *q = db_prepare(f->s->db, "SELECT head, edge FROM epoch WHERE id = ?");
+	struct batch_head before;
+	struct merkle tree;
+	int got;
+	bool ok;
+
+	merkle_resume(&tree, 0, NULL);
+	merkle_root(&tree, f->values.previous_root);
+	f->values.previous_size = 0;
+	if (f->epoch == 1)
+		return 0;
+	db_bind_u64(q, f->epoch - 1);
+	got = db_step(q);
+	if (got != 1)
+		return got < 0 ? got : -EIO;
+	ok = db_col_blob(q, &before, sizeof(before));
+	if (ok) {
+		f->values.previous_size = le64_get(before.body.size);
+		memcpy(f->values.previous_root, before.body.root, KEY_LEN);
+		ok = db_col_blob(q, peaks,
+				 (size_t)__builtin_popcountll(f->values.previous_size) * KEY_LEN);
+	}
+	db_done(q);
+	return ok ? 0 : -EIO;
+}
+
+static int head_values(struct epoch_file *f)
+{
+	struct batch_head_values *v = &f->values;
+	int err = epoch_read(f);
+
+	if (err)
+		return err;
+	if (f->has_head && le32_get(f->old.body.receipts) > v->receipts) {
+		f->missing = le32_get(f->old.body.receipts) - v->receipts;
+		return -ENODATA;
+	}
+	if (ordered_count(f->sessions) > UINT32_MAX || ordered_count(f->accounts) > UINT32_MAX)
+		return -ERANGE;
+	v->network = f->s->config.network;
+	memcpy(v->node, f->s->by->id, KEY_LEN);
+	v->epoch = f->epoch;
+	v->terms = (uint32_t)ordered_count(f->terms);
+	v->sessions = (uint32_t)ordered_count(f->sessions);
+	v->accounts = (uint32_t)ordered_count(f->accounts);
+	return 0;
+}
+
+/* ---- the file ---- */
+
+/* Receipts have their room on this disk before any file of ours. */
+static int room_check(const struct epoch_file *f, uint64_t length)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(f->fd, &fs) < 0)
+		return -errno;
+	return (uint64_t)fs.f_bavail * fs.f_frsize < length + STORE_RESERVE ? -ENOSPC : 0;
+}
+
+static int file_create_tmp(struct epoch_file *f)
+{
+	int n = snprintf(f->path, sizeof(f->path), "%s/" EPOCH_FILE_NAME, f->directory, f->epoch);
+	int err = n < 0 || (size_t)n >= sizeof(f->path) ? -ENAMETOOLONG
+							: dir_make(f->directory, 0700);
+
+	if (!err)
+		err = file_sync_directory(f->directory);
+	if (err)
+		return err;
+	snprintf(f->tmp, sizeof(f->tmp), "%s" TMP_SUFFIX, f->path);
+	unlink(f->tmp);
+	f->fd = open(f->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return f->fd < 0 ? -errno : 0;
+}
+
+static int step_open(struct epoch_file *f)
+{
+	uint8_t peaks[MERKLE_LEVELS][KEY_LEN];
+	int err = head_values(f);
+
+	if (!err)
+		err = edge_read(f, peaks);
+	if (!err)
+		err = file_create_tmp(f);
+	if (!err)
+		err = room_check(f, batch_length(&f->values));
+	if (!err)
+		err = batch_begin(&f->batch, &f->values,
+				  f->values.previous_size ? (const uint8_t(*)[KEY_LEN])peaks : NULL,
+				  f->fd);
+	return err;
+}
+
+static int step_terms(struct epoch_file *f)
+{
+	const uint8_t *hash = next_of(f, f->terms, KEY_LEN);
+	struct db_stmt *q;
+	struct terms t;
+	int got;
+	bool ok;
+
+	if (!hash)
+		return 0;
+	q = db_prepare(f->s->db, "SELECT body FROM terms WHERE hash = ?");
+	db_bind_blob(q, hash, KEY_LEN);
+	got = db_step(q);
+	if (got != 1)
+		return got < 0 ? got : -EIO;
+	ok = db_col_blob(q, &t, sizeof(t));
+	db_done(q);
+	got = ok ? batch_terms(f->batch, &t) : -EIO;
+	f->unsynced += sizeof(t);
+	return got < 0 ? got : 1;
+}
+
+static int step_sessions(struct epoch_file *f)
+{
+	const struct settled *x = next_of(f, f->sessions, SESSION_ID_LEN);
+	struct batch_session_values v;
+	struct batch_session record;
+	int err;
+
+	if (!x)
+		return 0;
+	v = (struct batch_session_values){
+		.session = x->key,
+		.seq = x->last,
+		.paid = x->paid,
+		.before = x->before,
+		.fee_ppm = x->fee_ppm,
+		.fee_account = x->fee_account,
+	};
+	batch_session_make(&record, &v);
+	err = batch_session(f->batch, &record);
+	f->unsynced += sizeof(record);
+	return err ? err : 1;
+}
+
+/* Some receipts of a session, from number seq on: how many, or -errno. */
+static int receipts_put(struct epoch_file *f, const struct settled *x)
+{
+	struct db_stmt *q = db_prepare(f->s->db, "SELECT seq, body FROM receipt WHERE session = ? "
+						 "AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?");
+	int got, err = 0, rows = 0;
+
+	db_bind_u64(q, x->id);
+	db_bind_u64(q, f->seq);
+	db_bind_u64(q, x->last);
+	db_bind_u64(q, ROWS);
+	while (!err && (got = db_step(q)) != 0) {
+		struct receipt r;
+
+		f->seq = got == 1 ? db_col_u64(q) + 1 : f->seq;
+		err = got < 0 ? got : db_col_blob(q, &r, sizeof(r)) ? 0 : -EIO;
+		if (!err)
+			err = batch_receipt(f->batch, &r);
+		f->unsynced += sizeof(r);
+		rows++;
+	}
+	db_done(q);
+	return err ? err : rows;
+}
+
+static int step_receipts(struct epoch_file *f)
+{
+	const struct settled *x = ordered_after(f->sessions, f->any ? f->key : NULL);
+	int rows;
+
+	if (!x) {
+		f->any = false;
+		return 0;
+	}
+	if (!f->seq)
+		f->seq = x->first;
+	rows = receipts_put(f, x);
+	if (rows < 0)
+		return rows;
+	if (rows < ROWS) {
+		memcpy(f->key, x->key, sizeof(x->key));
+		f->any = true;
+		f->seq = 0;
+	}
+	return 1;
+}
+
+static int step_accounts(struct epoch_file *f)
+{
+	const struct total *t = next_of(f, f->accounts, KEY_LEN);
+	struct batch_account record;
+	int err;
+
+	if (!t)
+		return 0;
+	batch_account_make(&record, t->key, t->earned, t->spent);
+	err = batch_account(f->batch, &record);
+	f->unsynced += sizeof(record);
+	return err ? err : 1;
+}
+
+static int step_finish(struct epoch_file *f)
+{
+	int err = batch_finish(f->batch, f->s->by, &f->head);
+
+	if (err)
+		return err;
+	if (f->has_head && memcmp(&f->head, &f->old, sizeof(f->head)) != 0)
+		return -EBADMSG;
+	return fsync(f->fd) < 0 ? -errno : 0;
+}
+
+/* From here on the batch is what it is: it can be made again, but no other in its place. */
+static int step_enter(struct epoch_file *f)
+{
+	uint8_t edge[MERKLE_LEVELS][KEY_LEN];
+	size_t peaks = merkle_peaks(batch_tree(f->batch), edge);
+	struct db_stmt *q;
+	int err;
+
+	if (f->has_head)
+		return 0;
+	err = db_begin(f->s->db);
+	if (err)
+		return err;
+	q = db_prepare(f->s->db, "UPDATE epoch SET state = 2, head = ?, edge = ? WHERE id = ? "
+				 "AND state = 1");
+	db_bind_blob(q, &f->head, sizeof(f->head));
+	db_bind_blob(q, edge, peaks * KEY_LEN);
+	db_bind_u64(q, f->epoch);
+	err = db_run(q);
+	if (!err)
+		return db_commit(f->s->db);
+	db_rollback(f->s->db);
+	return err;
+}
+
+static int step_rename(struct epoch_file *f)
+{
+	if (rename(f->tmp, f->path) < 0)
+		return -errno;
+	close(f->fd);
+	f->fd = -1;
+	return file_sync_directory(f->path);
+}
+
+/* ---- slices ---- */
+
+static int (*const steps[STEPS])(struct epoch_file *f) = {
+	[STEP_GATHER] = step_gather,     [STEP_COUNT] = step_count,
+	[STEP_TOTAL] = step_total,       [STEP_OPEN] = step_open,
+	[STEP_TERMS] = step_terms,       [STEP_SESSIONS] = step_sessions,
+	[STEP_RECEIPTS] = step_receipts, [STEP_ACCOUNTS] = step_accounts,
+	[STEP_FINISH] = step_finish,     [STEP_ENTER] = step_enter,
+	[STEP_RENAME] = step_rename,
+};
+
+/* Goes on with a step: 1, and to the next one if it is done; 0 after the last. */
+static int file_step(struct epoch_file *f)
+{
+	int more = steps[f->step](f);
+
+	if (more)
+		return more;
+	f->session_at = f->seq = 0;
+	return ++f->step < STEPS;
+}
+
+/* What is written is made durable at once: an fsync of all of it at the end would hold up every
+ * receipt that comes meanwhile. */
+static int file_sync(struct epoch_file *f)
+{
+	uint64_t begun = clock_ms(), took;
+
+	if (fdatasync(f->fd) < 0)
+		return -errno;
+	took = clock_ms() - begun;
+	if (took >= SYNC_SLOW_MS && f->chunk > CHUNK_MIN)
+		f->chunk /= 2;
+	else if (took <= SYNC_FAST_MS && f->unsynced >= f->chunk && f->chunk < CHUNK_MAX)
+		f->chunk *= 2;
+	f->unsynced = 0;
+	return room_check(f, 0);
+}
+
+int epoch_file_slice(struct epoch_file *f)
+{
+	uint64_t until = clock_ms() + SLICE_MS;
+	int more;
+
+	do
+		more = file_step(f);
+	while (more == 1 && f->step < STEP_FINISH && f->unsynced < f->chunk && clock_ms() < until);
+	if (more == 1 && f->unsynced) {
+		int err = file_sync(f);
+
+		more = err ? err : more;
+	}
+	if (more < 0)
+		file_drop(f);
+	return more;
+}
+
+void epoch_file_sweep(const char *directory)
+{
+	DIR *d = opendir(directory);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (fnmatch("epoch-*.batch" TMP_SUFFIX, e->d_name, 0) == 0 &&
+		    unlinkat(dirfd(d), e->d_name, 0) < 0)
+			log_warn("%s/%s: cannot be removed", directory, e->d_name);
+	if (d)
+		closedir(d);
+}
+
+bool epoch_file_there(const char *directory, uint64_t epoch)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/" EPOCH_FILE_NAME, directory, epoch);
+	return access(path, F_OK) == 0;
+}
