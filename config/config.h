@@ -57,6 +57,8 @@ struct config_node {
 	uint64_t free_allowance;
 	uint64_t window_start, window_cap, loss_bytes;
 	uint32_t receipt_seconds, loss_ppm, terms_days;
+	/* [Credits] */
+	uint32_t retention_days; /* 0: settled receipts are kept for ever */
 	/* [Api] [Log] */
 	char socket[CONFIG_PATH_MAX];
 	enum log_level log_level;

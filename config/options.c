@@ -14,6 +14,7 @@
 enum {
 	DAY_MAX = 366,
 	SHARE_MAX = 500000,
+	RETENTION_MAX = 36500,
 };
 #define MICRO_PER_GIB "micro-credits per GiB"
 #define PRICE_MAX     1000000000000000u
@@ -100,6 +101,10 @@ static const struct option node_options[] = {
 	 "The same as a constant, on top of LossShare. `culvert up` refuses more than 64 MiB."},
 	{"Price", "TermsDays", OPTION_U32, AT(terms_days), 0, "30", 1, DAY_MAX, "days",
 	 "How long prices and descriptor are good for once signed; they are renewed in time."},
+
+	{"Credits", "Retention", OPTION_U32, AT(retention_days), 0, "0", 0, RETENTION_MAX, "days",
+	 "How long receipts are kept once `culvert settle` has put them into a batch; 0: for ever. "
+	 "The newest receipt of each session always stays. Keep the batches elsewhere, too."},
 
 	{"Api", "Socket", OPTION_PATH, AT(socket), 0, CONFIG_NODE_SOCKET, 0, 0, NULL,
 	 "Where the culvert command reaches the daemon."},

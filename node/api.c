@@ -150,6 +150,8 @@ static void get(struct api_call *call, const char *path, const struct evkeyvalq 
 		api_earnings(call, params);
 	else if (strcmp(path, "/v1/reconcile") == 0)
 		api_reconcile(call, params);
+	else if (strcmp(path, "/v1/epochs") == 0)
+		api_epochs(call, params);
 	else
 		api_fail(call, HTTP_NOTFOUND, "no such thing; see docs/api.md for what there is");
 }
@@ -159,10 +161,13 @@ static void post(struct api_call *call, const char *path, struct evhttp_request 
 	struct evbuffer *in = evhttp_request_get_input_buffer(request);
 	size_t len = evbuffer_get_length(in);
 
-	if (strcmp(path, "/v1/grants") != 0)
-		api_fail(call, HTTP_NOTFOUND, "no such thing; only /v1/grants takes POST");
-	else
+	if (strcmp(path, "/v1/grants") == 0)
 		api_grant(call, (const char *)evbuffer_pullup(in, -1), len);
+	else if (strcmp(path, "/v1/settle") == 0)
+		api_settle(call, (const char *)evbuffer_pullup(in, -1), len);
+	else
+		api_fail(call, HTTP_NOTFOUND,
+			 "no such thing; only /v1/grants and /v1/settle take POST");
 }
 
 static void on_request(struct evhttp_request *request, void *arg)

@@ -43,6 +43,8 @@ void api_status(struct api_call *call);
 void api_sessions(struct api_call *call);
 void api_descriptor(struct api_call *call);
 void api_books(struct api_call *call, enum query_kind kind, const struct evkeyvalq *params);
+void api_epochs(struct api_call *call, const struct evkeyvalq *params);
+void api_settle(struct api_call *call, const char *body, size_t len);
 void api_grant(struct api_call *call, const char *body, size_t len);
 void api_explain(struct api_call *call, const struct evkeyvalq *params);
 void api_bookings(struct api_call *call, const struct evkeyvalq *params);

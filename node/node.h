@@ -17,6 +17,9 @@ enum {
 	NODE_WATCHED = 4,
 };
 
+/* In the DataDir: where the settlement batches are. */
+#define SETTLEMENT_DIRECTORY "settlement"
+
 /* The secrets read at start, in locked memory. */
 struct node_keys {
 	struct noise_keypair control;

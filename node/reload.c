@@ -84,6 +84,7 @@ static const struct {
 	FIXED("[Price] ReceiptEvery", receipt_seconds),
 	FIXED("[Price] LossShare", loss_ppm),
 	FIXED("[Price] TermsDays", terms_days),
+	FIXED("[Credits] Retention", retention_days),
 	FIXED("[Api] Socket", socket),
 };
 

@@ -46,10 +46,12 @@ int settings_ledger(struct ledger_config *out, const struct config_node *c,
 		.loss_bytes = c->loss_bytes,
 		.terms_days = c->terms_days,
 		.free_allowance = c->free_allowance,
+		.retention_days = c->retention_days,
 	};
 	if (!in_data_dir(out->database, sizeof(out->database), c, "ledger.db") ||
 	    !in_data_dir(out->descriptor_file, sizeof(out->descriptor_file), c,
-			 "node.descriptor")) {
+			 "node.descriptor") ||
+	    !in_data_dir(out->settlement, sizeof(out->settlement), c, SETTLEMENT_DIRECTORY)) {
 		log_warnx("[Node] DataDir is too long; choose a shorter path");
 		return -ENAMETOOLONG;
 	}

@@ -1,0 +1,132 @@
+/* Settlement: GET /v1/epochs and POST /v1/settle. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "accounting/epoch_file.h"
+#include "base/text.h"
+#include "node/api.h"
+
+static const char *state_text(const struct query_epoch *e)
+{
+	if (e->state == EPOCH_CLOSING)
+		return "closing";
+	if (e->busy)
+		return "writing";
+	return e->state == EPOCH_PRUNED ? "pruned" : "done";
+}
+
+/* Why its file could not be made. */
+static json_t *error_text(const struct query_epoch *e)
+{
+	switch (-e->err) {
+	case ENODATA:
+		return json_sprintf("%" PRIu64 " of its receipts are not in the books any more "
+				    "(see [Credits] Retention)",
+				    e->missing);
+	case ENOSPC:
+		return json_string("the disk is full, or almost; make room");
+	case EBADMSG:
+		return json_string("the books give another batch than the one that was signed; "
+				   "restore them from a backup");
+	default:
+		return json_string(strerror(-e->err));
+	}
+}
+
+static json_t *hash_text(const uint8_t hash[static KEY_LEN])
+{
+	char text[2 * KEY_LEN + 1];
+
+	return json_string(text_hex(text, hash, KEY_LEN));
+}
+
+static json_t *path_text(const struct node *n, uint64_t epoch)
+{
+	return json_sprintf("%s/" SETTLEMENT_DIRECTORY "/" EPOCH_FILE_NAME, n->config.data_dir,
+			    epoch);
+}
+
+static json_t *epoch_row(const struct node *n, const struct query_epoch *e)
+{
+	const struct batch_head_body *h = &e->head.body;
+	json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "epoch", api_number(e->epoch), "hour",
+			      api_number(e->hour), "state", state_text(e), "path",
+			      path_text(n, e->epoch));
+
+	if (e->err)
+		json_object_set_new(o, "error", error_text(e));
+	if (e->state < EPOCH_WRITTEN)
+		return o;
+	json_object_set_new(o, "sessions", json_integer(le32_get(h->sessions)));
+	json_object_set_new(o, "receipts", json_integer(le32_get(h->receipts)));
+	json_object_set_new(o, "accounts", json_integer(le32_get(h->accounts)));
+	json_object_set_new(o, "earned", api_number(le64_get(h->earned)));
+	json_object_set_new(o, "spent", api_number(le64_get(h->spent)));
+	json_object_set_new(o, "size", api_number(le64_get(h->size)));
+	json_object_set_new(o, "root", hash_text(h->root));
+	return o;
+}
+
+static void answer_epochs(void *arg, int err, const struct query_rows *rows)
+{
+	struct api_call *call = arg;
+	json_t *list;
+
+	if (err) {
+		api_fail(call, HTTP_INTERNAL, "the ledger could not answer; see culvertd's log");
+		return;
+	}
+	list = json_array();
+	for (uint32_t i = 0; i < rows->count; i++)
+		json_array_append_new(list, epoch_row(call->node, &rows->epoch[i]));
+	api_answer(call, json_pack("{s:o, s:o}", "epochs", list, "next", api_number(rows->next)));
+}
+
+void api_epochs(struct api_call *call, const struct evkeyvalq *params)
+{
+	const char *after = evhttp_find_header(params, "after");
+	struct query q = {.kind = QUERY_EPOCHS};
+
+	if (after && !text_u64(after, 0, INT64_MAX, &q.after))
+		api_fail(call, HTTP_BADREQUEST, "after is a number, the `next` of the page before");
+	else
+		ledger_query(call->node->ledger, &q, answer_epochs, call);
+}
+
+static void settled(void *arg, int err, const struct ledger_settled *s)
+{
+	struct api_call *call = arg;
+
+	if (err == -EBUSY)
+		api_fail(
+			call, HTTP_SERVUNAVAIL,
+			"an epoch is being settled already; wait until `culvert settle list` shows "
+			"it as done, then ask again");
+	else if (err == -ENOENT)
+		api_fail(call, HTTP_NOTFOUND, "no such epoch; see culvert settle list");
+	else if (err == -ENOSPC)
+		api_fail(call, HTTP_INTERNAL, "the disk is full, or almost; make room");
+	else if (err)
+		api_fail(call, HTTP_INTERNAL, "the ledger could not do it; see culvertd's log");
+	else
+		api_answer(call,
+			   json_pack("{s:o, s:b}", "epoch", api_number(s->epoch), "new", s->fresh));
+}
+
+void api_settle(struct api_call *call, const char *body, size_t len)
+{
+	json_t *json = len ? json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL) : json_object();
+	const json_t *epoch = json_object_get(json, "epoch");
+	json_int_t n = json_integer_value(epoch);
+	bool ok = json_is_object(json) && (!epoch || n > 0);
+
+	json_decref(json);
+	if (!ok)
+		api_fail(call, HTTP_BADREQUEST,
+			 "epoch is the number of one to make again; leave it out to close a new "
+			 "one");
+	else
+		ledger_settle(call->node->ledger, (uint64_t)n, settled, call);
+}
