@@ -374,18 +374,12 @@ static void wireguard_layouts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bind_messages),
-		cmocka_unit_test(terms),
-		cmocka_unit_test(receipts),
-		cmocka_unit_test(descriptors),
-		cmocka_unit_test(opening),
-		cmocka_unit_test(answers_to_opening),
-		cmocka_unit_test(receipt_bodies),
-		cmocka_unit_test(other_bodies),
-		cmocka_unit_test(grants),
-		cmocka_unit_test(presented_bodies),
-		cmocka_unit_test(batches),
-		cmocka_unit_test(wireguard_layouts),
+		cmocka_unit_test(bind_messages),  cmocka_unit_test(terms),
+		cmocka_unit_test(receipts),       cmocka_unit_test(descriptors),
+		cmocka_unit_test(opening),        cmocka_unit_test(answers_to_opening),
+		cmocka_unit_test(receipt_bodies), cmocka_unit_test(other_bodies),
+		cmocka_unit_test(grants),         cmocka_unit_test(presented_bodies),
+		cmocka_unit_test(batches),        cmocka_unit_test(wireguard_layouts),
 	};
 
 	crypto_start();

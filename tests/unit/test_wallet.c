@@ -342,6 +342,7 @@ static void test_explain(void **state)
 	const struct wallet_count at = {1500, 1600}, later = {9000, 8000};
 	uint8_t signature[SIGNATURE_LEN];
 	const struct query_explain *x;
+	struct evidence e;
 
 	(void)state;
 	assert_int_equal(wallet_session(wallet, exit, &terms, payer.id), 0);
@@ -363,7 +364,8 @@ static void test_explain(void **state)
 	assert_int_equal(x->counted_down, 8000);
 	assert_memory_equal(explained(exit)->pair, session, sizeof(session));
 	/* A receipt that was refused is what the provider claims. */
-	assert_int_equal(wallet_dispute(wallet, &two, &later), 0);
+	assert_int_equal(
+		wallet_dispute(wallet, &(struct dispute){.offer = &two, .count = later}, &e), 0);
 	x = explained(session);
 	assert_true(x->has_offer);
 	assert_memory_equal(&x->offer, &two, sizeof(two));
