@@ -93,10 +93,6 @@ void epochs_close(struct epochs *e)
 
 /* ---- closing ---- */
 
-struct unsettled {
-	uint64_t id, seq, settled_seq, paid, settled;
-};
-
 /* Sessions with receipts that are in no batch yet, but for those of this epoch that went on
  * meanwhile: their new receipts are for the next. Receipts of another network or identity, which
  * the operator had before, are in no batch of this one. */
@@ -117,31 +113,22 @@ static void bind_unsettled(const struct store *s, struct db_stmt *q, uint64_t ep
 }
 
 /* Up to SESSIONS of them: how many, or -errno. */
-static int close_read(struct store *s, uint64_t epoch, struct unsettled x[static SESSIONS])
+static int close_list(struct store *s, uint64_t epoch, uint64_t id[static SESSIONS])
 {
-	struct db_stmt *q =
-		db_prepare(s->db, "SELECT id, seq, settled_seq, paid, settled " UNSETTLED
-				  " ORDER BY key LIMIT ?");
+	struct db_stmt *q = db_prepare(s->db, "SELECT id " UNSETTLED " ORDER BY key LIMIT ?");
 	int got, n = 0;
 
 	bind_unsettled(s, q, epoch);
 	db_bind_u64(q, SESSIONS);
-	while ((got = db_step(q)) == 1) {
-		x[n].id = db_col_u64(q);
-		x[n].seq = db_col_u64(q);
-		x[n].settled_seq = db_col_u64(q);
-		x[n].paid = db_col_u64(q);
-		x[n++].settled = db_col_u64(q);
-	}
+	while ((got = db_step(q)) == 1)
+		id[n++] = db_col_u64(q);
 	return got < 0 ? got : n;
 }
 
-/* Its receipts belong to this epoch from the very commit on that takes them from the next. */
-static int close_session(struct store *s, uint64_t epoch, const struct unsettled *x)
+static int close_enter(struct store *s, uint64_t epoch, const struct session *x)
 {
 	struct db_stmt *q = db_prepare(s->db, "INSERT INTO settled(epoch, session, first, last, "
 					      "paid, before) VALUES(?, ?, ?, ?, ?, ?)");
-	int err;
 
 	db_bind_u64(q, epoch);
 	db_bind_u64(q, x->id);
@@ -149,14 +136,28 @@ static int close_session(struct store *s, uint64_t epoch, const struct unsettled
 	db_bind_u64(q, x->seq);
 	db_bind_u64(q, x->paid);
 	db_bind_u64(q, x->settled);
-	err = db_run(q);
-	if (err)
-		return err;
-	q = db_prepare(s->db, "UPDATE session SET settled_seq = ?, settled = ? WHERE id = ?");
-	db_bind_u64(q, x->seq);
-	db_bind_u64(q, x->paid);
-	db_bind_u64(q, x->id);
 	return db_run(q);
+}
+
+/* Its receipts belong to this epoch from the very commit on that takes them from the next. */
+static int close_session(struct store *s, uint64_t epoch, uint64_t id)
+{
+	struct db_stmt *q = db_prepare(s->db, SESSION_SELECT "WHERE id = ?");
+	struct session x;
+	int err;
+
+	db_bind_u64(q, id);
+	err = db_step(q);
+	if (err != 1)
+		return err < 0 ? err : -EIO;
+	err = session_row_read(q, &x);
+	if (!err)
+		err = session_post(s, &x);
+	if (!err)
+		err = close_enter(s, epoch, &x);
+	x.settled_seq = x.seq;
+	x.settled = x.paid;
+	return err ? err : session_row_save(s, &x);
 }
 
 static int close_done(struct store *s, uint64_t epoch)
@@ -170,14 +171,14 @@ static int close_done(struct store *s, uint64_t epoch)
 static int close_some(struct store *s, uint64_t epoch)
 {
 	uint64_t until = clock_ms() + SLICE_MS;
-	struct unsettled x[SESSIONS];
+	uint64_t id[SESSIONS];
 	int n, err;
 
 	do {
-		n = close_read(s, epoch, x);
+		n = close_list(s, epoch, id);
 		err = n < 0 ? n : 0;
 		for (int i = 0; i < n && !err; i++)
-			err = close_session(s, epoch, &x[i]);
+			err = close_session(s, epoch, id[i]);
 	} while (!err && n == SESSIONS && clock_ms() < until);
 	if (!err && n < SESSIONS)
 		err = close_done(s, epoch);

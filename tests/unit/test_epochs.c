@@ -347,6 +347,55 @@ static void test_totals_are_of_all_epochs_and_add_up(void **state)
 	free(bytes);
 }
 
+/* A receipt that both sides have signed, for so many bytes in all. */
+static void sign(const uint8_t *session, uint64_t bytes, const struct identity *payer)
+{
+	struct ledger_payer now;
+	struct receipt_offer offer;
+	struct receipt r;
+
+	assert_int_equal(store_begin(store, 1767225600), 0);
+	assert_int_equal(store_issue(store, session, bytes, 0, &offer), 0);
+	receipt_cosign(&r, &offer, payer);
+	assert_int_equal(
+		store_cosign(store, session, le64_get(offer.body.seq), r.payer_signature, &now), 0);
+	assert_int_equal(store_commit(store), 0);
+}
+
+static void test_all_that_is_signed_is_posted_at_the_closing(void **state)
+{
+	static const uint8_t session[SESSION_ID_LEN] = {1}, key[NONCE_LEN] = {1};
+	const uint64_t gib = UINT64_C(1) << 30;
+	struct identity alice;
+	struct ledger_payer now;
+	size_t len;
+	uint64_t earned;
+	uint8_t *bytes;
+
+	(void)state;
+	test_identity(&alice, 2);
+	assert_int_equal(store_begin(store, 1767225600), 0);
+	assert_int_equal(store_grant(store, alice.id, 10000000, 0, key), 0);
+	assert_int_equal(store_session(store, ROLE_RELAY, session, alice.id, &now), 0);
+	assert_int_equal(store_commit(store), 0);
+	sign(session, gib, &alice);
+	sign(session, 2 * gib, &alice);
+	sign(session, 3 * gib, &alice);
+	assert_true(count_of("SELECT posted FROM session") < 3000000);
+	assert_int_equal(settling_settle(store), 1);
+	assert_int_equal(count_of("SELECT posted FROM session"), 3000000);
+	bytes = read_epoch(1, &len);
+	assert_int_equal(spent_of(bytes, alice.id, &earned), 3000000);
+	assert_int_equal(spent_of(bytes, node.id, &earned), 0);
+	assert_int_equal(earned, 3000000);
+	free(bytes);
+	sign(session, 4 * gib, &alice);
+	assert_int_equal(settling_settle(store), 2);
+	bytes = read_epoch(2, &len);
+	assert_int_equal(spent_of(bytes, alice.id, &earned), 4000000);
+	free(bytes);
+}
+
 static void test_nothing_new_makes_no_batch(void **state)
 {
 	struct ledger_settled out;
@@ -836,6 +885,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		CASE(test_a_batch_holds_what_was_signed_since_the_last),
 		CASE(test_totals_are_of_all_epochs_and_add_up),
+		CASE(test_all_that_is_signed_is_posted_at_the_closing),
 		CASE(test_nothing_new_makes_no_batch),
 		CASE(test_one_at_a_time),
 		CASE(test_a_wish_that_is_rolled_back_does_nothing),
