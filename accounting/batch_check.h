@@ -37,12 +37,12 @@ struct batch_check {
 	struct merkle tree;
 	struct batch_listed *terms;
 	struct batch_settled *sessions;
-	uint32_t at;                /* the session receipts are read of */
-	uint64_t read;              /* records of this kind, the one being judged included */
-	uint64_t since;             /* as in the chain, with this file */
-	bool exact;                 /* the totals before are known */
-	struct batch_totals totals; /* what they must be after: these, or at least these */
-	uint64_t earned, spent;
+	uint32_t at;                     /* the session receipts are read of */
+	uint64_t read;                   /* records of this kind, the one being judged included */
+	uint64_t since;                  /* as in the chain, with this file */
+	bool exact;                      /* the totals before are known */
+	struct batch_totals totals;      /* what they must be after: these, or at least these */
+	unsigned __int128 earned, spent; /* by all accounts: wide enough for any file */
 };
 
 /* Sessions are sorted by their id. */

@@ -98,9 +98,10 @@ static int find_length(FILE *in, uint64_t *length)
 	return seek(in, 0);
 }
 
-/* Each with the place where a reader will find it. */
-static int check_form(const struct batch_head_body *h, uint64_t records, struct batch_fault *f)
+int batch_head_form(const struct batch_head_body *h, struct batch_fault *f)
 {
+	uint64_t records = (uint64_t)le32_get(h->terms) + le32_get(h->sessions) +
+			   le32_get(h->receipts) + le32_get(h->accounts);
 	uint64_t before = le64_get(h->previous_size), epoch = le64_get(h->epoch);
 
 	if (memcmp(h->domain, DOMAIN_BATCH, DOMAIN_LEN) != 0)
@@ -144,11 +145,10 @@ static int check_length(const struct batch_file *b, uint64_t length, struct batc
 int batch_file_begin(struct batch_file *b, FILE *in, struct batch_fault *f)
 {
 	const struct batch_head_body *h = &b->head.body;
-	uint64_t length = 0, records = 0;
+	uint64_t length = 0;
 	int err = find_length(in, &length);
 
 	b->in = in;
-	b->next = sizeof(b->head);
 	if (err)
 		return err;
 	if (length < sizeof(b->head))
@@ -161,11 +161,9 @@ int batch_file_begin(struct batch_file *b, FILE *in, struct batch_fault *f)
 	b->count[BATCH_RECEIPTS] = le32_get(h->receipts);
 	b->count[BATCH_ACCOUNTS] = le32_get(h->accounts);
 	b->end = sizeof(b->head);
-	for (int k = 0; k < BATCH_KINDS; k++) {
-		records += b->count[k];
+	for (int k = 0; k < BATCH_KINDS; k++)
 		b->end += (uint64_t)b->count[k] * batch_record_len((enum batch_kind)k);
-	}
-	err = check_form(h, records, f);
+	err = batch_head_form(h, f);
 	return err ? err : check_length(b, length, f);
 }
 
@@ -186,6 +184,7 @@ int batch_file_peaks(struct batch_file *b, struct merkle *tree, struct batch_fau
 	if (memcmp(root, h->previous_root, KEY_LEN) != 0)
 		return batch_refuse(f, BATCH_BAD_PEAKS, b->end,
 				    "the peaks of the tree before do not make the root before");
+	b->next = sizeof(b->head);
 	return seek(b->in, sizeof(b->head));
 }
 

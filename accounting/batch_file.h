@@ -68,14 +68,20 @@ struct batch_file {
 	uint64_t end;    /* of the last record: there the peaks are */
 };
 
+/* Domain, version, zero bytes, node, epoch, and that sizes and counts add up; no signature. 0 or
+ * -EBADMSG (see f). */
+MUST_CHECK int batch_head_form(const struct batch_head_body *h, struct batch_fault *f);
+
 /*
- * Reads the head of a seekable stream, which stays the caller's, and stands before the first
- * record. Checked are the head's form and that the length is what it says, so that counts can be
- * trusted to size memory by; not the signature. 0, -EBADMSG (see f), or -errno.
+ * Reads the head of a seekable stream, which stays the caller's. Checked are the head's form and
+ * that the length is what it says, so that counts can be trusted to size memory by; not the
+ * signature. batch_file_peaks comes next. 0, -EBADMSG (see f), or -errno.
  */
 MUST_CHECK int batch_file_begin(struct batch_file *b, FILE *in, struct batch_fault *f);
 /* The tree before this epoch, from the peaks at the end of the file, which must make the root the
- * head names; stands before the first record again. The same errors. */
+ * head names; then stands before the first record. Again, to read from there again. The same
+ * errors.
+ */
 MUST_CHECK int batch_file_peaks(struct batch_file *b, struct merkle *tree, struct batch_fault *f);
 /* The next record, whose kind and so length the caller knows. 0 or -errno; -EIO for an end. */
 MUST_CHECK int batch_file_read(struct batch_file *b, void *record, size_t len);

@@ -177,25 +177,6 @@ static int read_sessions(struct batch_check *k)
 	return err;
 }
 
-/* The last receipt of a session was read. */
-static int end_session(struct batch_check *k, const struct batch_settled *s)
-{
-	const struct batch_session *b = &s->session;
-	const struct receipt_body *last = &s->last.body;
-	uint64_t n = (uint64_t)(s - k->sessions);
-
-	if (!s->seen)
-		return refuse_earlier(k, BATCH_SESSIONS, n, BATCH_UNUSED,
-				      "the session has no receipt in this file");
-	if (memcmp(&b->seq, &last->seq, sizeof(le64)) != 0)
-		return refuse_earlier(k, BATCH_SESSIONS, n, BATCH_BAD_SESSION,
-				      "its number is not that of its last receipt");
-	if (le64_get(b->paid) > le64_get(last->amount))
-		return refuse_earlier(k, BATCH_SESSIONS, n, BATCH_BAD_PAID,
-				      "more is paid than its last receipt comes to");
-	return batch_totals_add_session(&k->totals, b, k->file.head.body.node, last->payer);
-}
-
 static struct batch_listed *find_terms(const struct batch_check *k,
 				       const uint8_t hash[static KEY_LEN])
 {
@@ -205,18 +186,14 @@ static struct batch_listed *find_terms(const struct batch_check *k,
 	return bsearch(&key, k->terms, k->file.count[BATCH_TERMS], sizeof(key), terms_order);
 }
 
-/* Moves on to the session of this receipt. */
+/* Moves on to the session of this receipt; both are sorted by it. */
 static int find_session(struct batch_check *k, const struct receipt_body *b)
 {
 	uint32_t n = k->file.count[BATCH_SESSIONS];
 
 	while (k->at < n &&
-	       memcmp(k->sessions[k->at].session.session, b->session, SESSION_ID_LEN) < 0) {
-		int err = end_session(k, &k->sessions[k->at++]);
-
-		if (err)
-			return err;
-	}
+	       memcmp(k->sessions[k->at].session.session, b->session, SESSION_ID_LEN) < 0)
+		k->at++;
 	if (k->at == n ||
 	    memcmp(k->sessions[k->at].session.session, b->session, SESSION_ID_LEN) != 0)
 		return refuse(k, BATCH_RECEIPTS, BATCH_BAD_SESSION,
@@ -252,13 +229,36 @@ static int receipt_order(const struct receipt_body *a, const struct receipt_body
 	return order ? order : (p > q) - (p < q);
 }
 
-static int unused_terms(struct batch_check *k)
+/* With all receipts read: against the session's last one. */
+static int judge_end(struct batch_check *k, const struct batch_settled *s)
 {
-	for (uint32_t i = 0; i < k->file.count[BATCH_TERMS]; i++)
+	const struct batch_session *b = &s->session;
+	const struct receipt_body *last = &s->last.body;
+	uint64_t n = (uint64_t)(s - k->sessions);
+
+	if (!s->seen)
+		return refuse_earlier(k, BATCH_SESSIONS, n, BATCH_UNUSED,
+				      "the session has no receipt in this file");
+	if (memcmp(&b->seq, &last->seq, sizeof(le64)) != 0)
+		return refuse_earlier(k, BATCH_SESSIONS, n, BATCH_BAD_SESSION,
+				      "its number is not that of its last receipt");
+	if (le64_get(b->paid) > le64_get(last->amount))
+		return refuse_earlier(k, BATCH_SESSIONS, n, BATCH_BAD_PAID,
+				      "more is paid than its last receipt comes to");
+	return batch_totals_add_session(&k->totals, b, k->file.head.body.node, last->payer);
+}
+
+static int judge_ends(struct batch_check *k)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < k->file.count[BATCH_SESSIONS] && !err; i++)
+		err = judge_end(k, &k->sessions[i]);
+	for (uint32_t i = 0; i < k->file.count[BATCH_TERMS] && !err; i++)
 		if (!k->terms[i].used)
 			return refuse_earlier(k, BATCH_TERMS, i, BATCH_UNUSED,
 					      "no receipt in this file has these terms");
-	return 0;
+	return err;
 }
 
 static int read_receipts(struct batch_check *k)
@@ -280,9 +280,7 @@ static int read_receipts(struct batch_check *k)
 			err = judge_receipt(k, &r, &k->sessions[k->at]);
 		last = r;
 	}
-	while (!err && k->at < k->file.count[BATCH_SESSIONS])
-		err = end_session(k, &k->sessions[k->at++]);
-	return err ? err : unused_terms(k);
+	return err;
 }
 
 /* ---- totals ---- */
@@ -313,66 +311,81 @@ static int judge_account(struct batch_check *k, const struct batch_account *a,
 	if (last && memcmp(last->key, a->key, KEY_LEN) >= 0)
 		return refuse(k, BATCH_ACCOUNTS, BATCH_BAD_ORDER,
 			      "its key is not above that of the account before");
-	if (__builtin_add_overflow(k->earned, le64_get(a->earned), &k->earned) ||
-	    __builtin_add_overflow(k->spent, le64_get(a->spent), &k->spent))
-		return refuse(k, BATCH_ACCOUNTS, BATCH_BAD_SUMS,
-			      "the sum over all accounts does not fit 64 bits");
-	return 0;
-}
-
-/* want: the first expected account that has not come by; moves on behind a's. */
-static int judge_totals(struct batch_check *k, const struct batch_account *a, size_t *want)
-{
-	const struct batch_total *t = *want < k->totals.count ? &k->totals.item[*want] : NULL;
-	uint64_t earned = le64_get(a->earned), spent = le64_get(a->spent);
-	int order = t ? memcmp(t->key, a->key, KEY_LEN) : 1;
-
-	if (order < 0)
-		return refuse(k, BATCH_ACCOUNTS, BATCH_BAD_TOTALS,
-			      "an account that earned or spent is missing before it");
-	if (order > 0) {
-		if (k->exact)
-			return refuse(k, BATCH_ACCOUNTS, BATCH_BAD_TOTALS,
-				      "nothing that was settled moved this account");
-		return 0;
-	}
-	++*want;
-	if (k->exact && (earned != t->earned || spent != t->spent))
-		return refuse(k, BATCH_ACCOUNTS, BATCH_BAD_TOTALS,
-			      "its totals are not those before and what this epoch moved");
-	if (earned < t->earned || spent < t->spent)
-		return refuse(k, BATCH_ACCOUNTS, BATCH_BAD_TOTALS,
-			      "its totals are below those before and what this epoch moved");
 	return 0;
 }
 
 static int read_accounts(struct batch_check *k, struct batch_totals *after)
 {
 	struct batch_account a, last;
-	size_t want = 0;
-	int err = expect_totals(k);
+	int err = 0;
 
 	k->read = 0;
 	for (uint32_t i = 0; i < k->file.count[BATCH_ACCOUNTS] && !err; i++) {
-		struct batch_total t;
+		struct batch_total t = {.earned = 0};
 
 		err = next_record(k, &a, sizeof(a));
 		if (!err)
 			err = judge_account(k, &a, i ? &last : NULL);
-		if (!err)
-			err = judge_totals(k, &a, &want);
 		if (err)
 			return err;
 		memcpy(t.key, a.key, KEY_LEN);
 		t.earned = le64_get(a.earned);
 		t.spent = le64_get(a.spent);
+		k->earned += t.earned;
+		k->spent += t.spent;
 		err = batch_totals_add(after, &t);
 		last = a;
 	}
-	if (err || want == k->totals.count)
-		return err;
-	return batch_refuse(k->fault, BATCH_BAD_TOTALS, k->file.end,
-			    "an account that earned or spent is missing at the end");
+	return err;
+}
+
+static int refuse_totals(struct batch_check *k, size_t account, const char *why)
+{
+	if (account == k->file.count[BATCH_ACCOUNTS])
+		return batch_refuse(k->fault, BATCH_BAD_TOTALS, k->file.end, why);
+	return refuse_earlier(k, BATCH_ACCOUNTS, account, BATCH_BAD_TOTALS, why);
+}
+
+/* have: what the file says of the account that want is expected of. */
+static bool totals_hold(const struct batch_check *k, const struct batch_total *have,
+			const struct batch_total *want)
+{
+	if (k->exact)
+		return have->earned == want->earned && have->spent == want->spent;
+	return have->earned >= want->earned && have->spent >= want->spent;
+}
+
+static const struct batch_total *total_at(const struct batch_totals *t, size_t i)
+{
+	return i < t->count ? &t->item[i] : NULL;
+}
+
+/* Both are sorted by key. */
+static int judge_totals(struct batch_check *k, const struct batch_totals *after)
+{
+	size_t i = 0, j = 0;
+
+	while (i < after->count || j < k->totals.count) {
+		const struct batch_total *have = total_at(after, i);
+		const struct batch_total *want = total_at(&k->totals, j);
+		int order = !have ? 1 : !want ? -1 : memcmp(have->key, want->key, KEY_LEN);
+
+		if (order > 0)
+			return refuse_totals(k, i,
+					     "an account that earned or spent has no record "
+					     "before here");
+		if (order < 0 && k->exact)
+			return refuse_totals(k, i, "nothing that was settled moved this account");
+		if (order == 0 && !totals_hold(k, have, want))
+			return refuse_totals(k, i,
+					     k->exact ? "its totals are not those before and what "
+							"this epoch moved"
+						      : "its totals are below those before and "
+							"what this epoch moved");
+		i++;
+		j += order == 0;
+	}
+	return 0;
 }
 
 /* ---- all of it ---- */
@@ -385,5 +398,11 @@ int batch_check_records(struct batch_check *k, struct batch_totals *after)
 		err = read_sessions(k);
 	if (!err)
 		err = read_receipts(k);
-	return err ? err : read_accounts(k, after);
+	if (!err)
+		err = judge_ends(k);
+	if (!err)
+		err = read_accounts(k, after);
+	if (!err)
+		err = expect_totals(k);
+	return err ? err : judge_totals(k, after);
 }

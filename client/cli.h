@@ -7,7 +7,7 @@
 #include "client/verbs.h"
 
 enum {
-	CLI_WORDS_MAX = 16
+	CLI_WORDS_MAX = 1024 /* a shell's *.batch */
 };
 
 struct cli_list {

@@ -63,6 +63,22 @@ const struct command commands[] = {
 	 "  --per day|payer       one line a day, or one a payer\n"
 	 "  --csv                 comma-separated, with a header; micro-credits\n"
 	 "Days are UTC. Credit of an allowance is charged and never pays out.\n"},
+	{"settle", verb_settle,
+	 "verify [--node KEY] [--network N] [--lost] FILE...\n"
+	 "proof --account KEY FILE\nproof --receipt SESSION:NUMBER FILE\n"
+	 "proof --consistency FILE FILE\ncheck-proof [--node KEY] FILE",
+	 "check settlement batches, and prove what is in them",
+	 "  verify FILE...        everything in these epochs' files, in order; a directory\n"
+	 "                        stands for all *.batch in it\n"
+	 "  --node KEY            they must be this node's\n"
+	 "  --network N           they must be of this network\n"
+	 "  --lost                epochs may be missing between two files\n"
+	 "  proof FILE            a line that proves what the node signed about ...\n"
+	 "  --account KEY         ... the totals of an identity\n"
+	 "  --receipt SESSION:NUMBER  ... one receipt (32 hex digits, a number)\n"
+	 "  --consistency         ... the second file's log: that it begins with the first's\n"
+	 "  check-proof FILE      whether such a line holds; - reads stdin\n"
+	 "None of these needs a daemon, a database, a network or a key.\n"},
 	{"descriptor", verb_descriptor, "show [FILE]\nsign [--config FILE] [-o FILE] [--days N]",
 	 "show and check a node's descriptor, or sign one offline",
 	 "  show FILE             all fields, and whether they hold; without FILE the daemon's\n"

@@ -29,6 +29,7 @@ int verb_receipts(int argc, char **argv);
 int verb_explain(int argc, char **argv);
 int verb_reconcile(int argc, char **argv);
 int verb_earnings(int argc, char **argv);
+int verb_settle(int argc, char **argv);
 int verb_descriptor(int argc, char **argv);
 int verb_version(int argc, char **argv);
 int verb_help(int argc, char **argv);

@@ -1,0 +1,25 @@
+/* The parts of `culvert settle` that need no daemon. */
+#ifndef CLIENT_SETTLE_H
+#define CLIENT_SETTLE_H
+
+#include "client/cli.h"
+
+enum {
+	SETTLE_PROOF_SCHEMA = 1, /* of the lines that proof writes and check-proof reads */
+};
+
+/* As given on the command line; NULL: not given. */
+struct settle_options {
+	const char *node, *network, *account, *receipt;
+	bool lost, consistency;
+};
+
+/* The words of cli are the part's name and what follows it. Each returns the exit status. */
+int settle_verify(const struct cli *cli, const struct settle_options *o);
+int settle_proof(const struct cli *cli, const struct settle_options *o);
+int settle_check_proof(const struct cli *cli, const struct settle_options *o);
+
+/* --node as a key: STATUS_OK, with *node NULL if it was not given, or STATUS_USAGE, said. */
+int settle_node(const uint8_t **node, uint8_t key[static 32], const struct settle_options *o);
+
+#endif
