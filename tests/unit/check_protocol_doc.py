@@ -82,26 +82,36 @@ def read_doc(text):
     return {name: rows[1:] for name, rows in tables.items()}
 
 
-def check_structs(structs, sizes, tables):
-    documented = {}
-    for heading in tables:
-        match = re.fullmatch(r"struct (\w+), (\d+) bytes", heading)
-        if match:
-            documented[match[1]] = (int(match[2]), tables[heading])
-    for name, fields in structs.items():
-        if name not in documented:
-            check(f"struct {name}", False, "has no table in docs/protocol.md")
+def documented_structs(tables):
+    matches = {heading: re.fullmatch(r"struct (\w+), (\d+) bytes", heading) for heading in tables}
+    return {match[1]: (int(match[2]), tables[heading]) for heading, match in matches.items() if match}
+
+
+def check_structs(structs, sizes, documented, page):
+    for name, (length, rows) in documented.items():
+        if name not in structs:
+            check(f"struct {name}", False, f"is in {page}, not in messages.h")
             continue
-        length, rows = documented[name]
-        check(f"struct {name}", length == sizes[name], f"has {sizes[name]} bytes, not {length}")
+        check(f"struct {name}", length == sizes[name], f"has {sizes[name]} bytes, {page} says {length}")
         found = [(row[0], row[1], row[2]) for row in rows]
-        expected = [tuple(map(str, field)) for field in fields]
+        expected = [tuple(map(str, field)) for field in structs[name]]
         for want, have in zip(expected + [None] * len(found), found + [None] * len(expected)):
             if want is None and have is None:
                 break
-            check(f"struct {name}", want == have, f"messages.h has {want}, docs/protocol.md has {have}")
-    for name in documented:
-        check(f"struct {name}", name in structs, "is in docs/protocol.md, not in messages.h")
+            check(f"struct {name}", want == have, f"messages.h has {want}, {page} has {have}")
+
+
+def check_batch_page(structs, sizes):
+    """docs/accounting.md repeats what a verifier of batches needs."""
+    documented = documented_structs(read_doc((TOP / "docs/accounting.md").read_text()))
+    check_structs(structs, sizes, documented, "docs/accounting.md")
+    needed = {"batch_head", "batch_head_body", "batch_session", "batch_account", "terms", "terms_body", "receipt", "receipt_offer",
+              "receipt_body"}
+    check("docs/accounting.md", needed <= set(documented), f"has no table of {needed - set(documented)}")
+    names = set(re.findall(r'\[BATCH_\w+\] = "(\w+)"', (TOP / "accounting/batch_file.c").read_text())) - {"ok"}
+    rows = read_doc((TOP / "docs/accounting.md").read_text())["What is checked, in this order"]
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    check("reasons", len(names) > 15 and names == listed, f"batch_file.c has {names}, docs/accounting.md has {listed}")
 
 
 def check_enums(enums, tables):
@@ -150,7 +160,11 @@ def main():
     structs, sizes, enums, constants, domains = read_header((TOP / "proto/messages.h").read_text())
     tables = read_doc((TOP / "docs/protocol.md").read_text())
     check("messages.h", len(structs) > 20, "was not understood: too few structs")
-    check_structs(structs, sizes, tables)
+    documented = documented_structs(tables)
+    for name in structs:
+        check(f"struct {name}", name in documented, "has no table in docs/protocol.md")
+    check_structs(structs, sizes, documented, "docs/protocol.md")
+    check_batch_page(structs, sizes)
     check_enums(enums, tables)
     check_domains(domains, tables)
     check_lengths(sizes, constants, tables)
