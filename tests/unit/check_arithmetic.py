@@ -18,7 +18,7 @@ TOP, HALF = 2**64, 2**63
 PPM = 10**6
 UNTOUCHED = 0x5A5A5A5A5A5A5A5A
 EDGES = [max(0, min(TOP - 1, base + d)) for base in (0, 2**30, 2**31, 2**32, 2**34, 2**53, 2**62, HALF, TOP) for d in (-2, -1, 0, 1, 2)]
-NAMES = ("terms_amount", "terms_bytes_for", "amount_of", "amount_add", "amount_sub", "loss allowance", "which were refused")
+NAMES = ("terms_amount", "terms_bytes_for", "amount_of", "amount_add", "amount_sub", "loss allowance", "micro_add", "micro_fee", "fees of a part", "which were refused")
 CASE, SUMS = struct.Struct("=3Q"), struct.Struct(f"={len(NAMES)}Q")
 
 
@@ -56,6 +56,9 @@ def expected(a, b, c):
         plus % TOP if fits[2] else UNTOUCHED,
         minus % TOP if fits[3] else UNTOUCHED,
         min(b * c // PPM + a, TOP - 1),
+        min(a + b, HALF - 1),
+        a * c // PPM,
+        (a // 2 + b // 2) * c // PPM - a // 2 * c // PPM,
         fits[0] | fits[1] << 1 | fits[2] << 2 | fits[3] << 3,
     )
 

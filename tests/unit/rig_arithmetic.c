@@ -19,7 +19,8 @@ struct sum_case {
 
 struct sums {
 	uint64_t amount, bytes_for, of, plus, minus, loss;
-	uint64_t said; /* bit n: the n-th of those above that can refuse did not */
+	uint64_t micro, fee, fee_more; /* fee_more: what b more on top of a, both halved, brings */
+	uint64_t said;                 /* bit n: the n-th of those above that can refuse did not */
 };
 
 static void put_amount(uint64_t *out, bool (*op)(struct amount *, struct amount, struct amount),
@@ -47,6 +48,10 @@ static struct sums sums_of(const struct sum_case *in)
 	put_amount(&s.plus, amount_add, in, &s.said, 2);
 	put_amount(&s.minus, amount_sub, in, &s.said, 3);
 	s.loss = evidence_loss_allowed(&t, in->b);
+	s.micro = micro_add(in->a, in->b);
+	s.fee = micro_fee(in->a, (uint32_t)in->c);
+	s.fee_more = micro_fee(in->a / 2 + in->b / 2, (uint32_t)in->c) -
+		     micro_fee(in->a / 2, (uint32_t)in->c);
 	return s;
 }
 
