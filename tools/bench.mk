@@ -9,14 +9,20 @@ $(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(LIBS_A) $$(call objs,tests/lib)
 # A history is made without signatures.
 WRAP_history = -Wl,--wrap=identity_sign,--wrap=identity_verify
 
-.PHONY: bench-build deps-bench
+.PHONY: bench-build bench-ledger deps-bench
 bench-build: $(BINS) $(RIGS) $(BENCHES)
 
 deps-bench:
 	@tools/deps.sh tests bench
+
+# What the books cost, alone; LEDGER_ROWS=10000000 for long ones.
+bench-ledger: deps-bench
+	@$(MAKE) --no-print-directory V=release bench-build
+	@python3 tests/bench/ledger.py
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory V=release bench-build
 	@mkdir -p build/bench
 	@build/release/tests/bench/micro >build/bench/micro.txt; cat build/bench/micro.txt
 	@BENCH_SECONDS=$(BENCH_SECONDS) python3 tests/bench/bench.py
+	@python3 tests/bench/ledger.py

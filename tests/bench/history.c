@@ -6,6 +6,7 @@
  *
  *   history fill DIR RECEIPTS
  *   history ask DIR RECEIPTS QUESTIONS
+ *   history settle DIR RECEIPTS         all of it as one epoch, and its file once more
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -208,6 +209,7 @@ struct asking {
 	bool answered;
 	uint32_t rows;
 	uint64_t next, sessions;
+	struct query_epoch epoch;
 };
 
 static void on_rows(void *arg, int err, const struct query_rows *rows)
@@ -218,12 +220,12 @@ static void on_rows(void *arg, int err, const struct query_rows *rows)
 	a->answered = true;
 	a->rows = rows->count;
 	a->next = rows->next;
+	if (rows->kind == QUERY_EPOCHS && rows->count)
+		a->epoch = rows->epoch[0];
 }
 
-static void ask(struct asking *a, const struct query *q)
+static void await(struct asking *a)
 {
-	a->answered = false;
-	ledger_query(a->ledger, q, on_rows, a);
 	while (!a->answered) {
 		struct pollfd wait = {.fd = ledger_fd(a->ledger), .events = POLLIN};
 
@@ -232,6 +234,13 @@ static void ask(struct asking *a, const struct query *q)
 		if (ledger_dispatch(a->ledger) < 0)
 			fatalx("history: the ledger is gone");
 	}
+}
+
+static void ask(struct asking *a, const struct query *q)
+{
+	a->answered = false;
+	ledger_query(a->ledger, q, on_rows, a);
+	await(a);
 }
 
 /* A page of all payers, the next one each time. */
@@ -271,6 +280,19 @@ static void ask_receipts(struct asking *a)
 	} while (a->next);
 }
 
+/* As `culvert explain` does: the session's sums, then all that was booked for it. */
+static void ask_explain(struct asking *a)
+{
+	struct query q = query_of(QUERY_EXPLAIN, a);
+
+	ask(a, &q);
+	q.kind = QUERY_BOOKINGS;
+	do {
+		ask(a, &q);
+		q.after = a->next;
+	} while (a->next);
+}
+
 static const struct {
 	const char *what;
 	void (*ask)(struct asking *a);
@@ -278,6 +300,7 @@ static const struct {
 	{"credits, a page of 64 payers", ask_credits},
 	{"a session", ask_session},
 	{"a session's 100 receipts", ask_receipts},
+	{"a session explained", ask_explain},
 };
 
 static void ask_often(struct asking *a, size_t question, uint64_t count)
@@ -301,20 +324,68 @@ static void ask_often(struct asking *a, size_t question, uint64_t count)
 	free(times);
 }
 
-static void history_ask(const char *dir, uint64_t receipts, uint64_t count)
+static void start(struct asking *a, const char *dir)
 {
-	struct asking a = {.sessions = receipts / LENGTH};
 	struct ledger_config config;
 	struct ledger_identity id;
-	uint64_t took = measure_now(CLOCK_MONOTONIC);
 
 	test_ledger_config(&config, dir);
 	config.price[ROLE_RELAY] = PRICE;
-	must(ledger_start(&a.ledger, &config, &id), "ledger");
+	snprintf(config.settlement, sizeof(config.settlement), "%s/settlement", dir);
+	must(ledger_start(&a->ledger, &config, &id), "ledger");
+}
+
+static void history_ask(const char *dir, uint64_t receipts, uint64_t count)
+{
+	struct asking a = {.sessions = receipts / LENGTH};
+	uint64_t took = measure_now(CLOCK_MONOTONIC);
+
+	start(&a, dir);
 	printf("{\"start_ns\":%" PRIu64 "}\n", measure_now(CLOCK_MONOTONIC) - took);
 	for (size_t i = 0; i < ARRAY_SIZE(questions); i++)
 		ask_often(&a, i, count);
 	printf("{\"peak_kib\":%" PRIu64 "}\n", measure_peak_kib(ledger_pid(a.ledger)));
+	ledger_stop(a.ledger);
+}
+
+/* ---- settling ---- */
+
+static void on_settled(void *arg, int err, const struct ledger_settled *settled)
+{
+	struct asking *a = arg;
+
+	(void)settled;
+	must(err, "settle");
+	a->answered = true;
+}
+
+/* epoch 0: a new one. Until its file is there. */
+static void settle(struct asking *a, uint64_t epoch)
+{
+	const struct query q = {.kind = QUERY_EPOCHS};
+	uint64_t took = measure_now(CLOCK_MONOTONIC);
+	struct timespec pause = {.tv_nsec = 10000000};
+
+	a->answered = false;
+	ledger_settle(a->ledger, epoch, on_settled, a);
+	await(a);
+	do {
+		nanosleep(&pause, NULL);
+		ask(a, &q);
+	} while (a->epoch.busy || a->epoch.state < EPOCH_WRITTEN);
+	must(a->epoch.err, "the epoch's file");
+	printf("{\"settle_ns\":%" PRIu64 ",\"receipts\":%" PRIu32 ",\"peak_kib\":%" PRIu64 "}\n",
+	       measure_now(CLOCK_MONOTONIC) - took, le32_get(a->epoch.head.body.receipts),
+	       measure_peak_kib(ledger_pid(a->ledger)));
+}
+
+static void history_settle(const char *dir)
+{
+	struct asking a = {0};
+
+	start(&a, dir);
+	settle(&a, 0);
+	settle(&a, 1);
 	ledger_stop(a.ledger);
 }
 
@@ -325,13 +396,17 @@ int main(int argc, char **argv)
 	log_init("history", LOG_LEVEL_WARN);
 	crypto_start();
 	if (argc < 4 || !text_u64(argv[3], 2 * LIVE * LENGTH, UINT32_MAX, &receipts))
-		fatalx("history: fill DIR RECEIPTS | ask DIR RECEIPTS QUESTIONS");
+		fatalx("history: fill DIR RECEIPTS | ask DIR RECEIPTS QUESTIONS | settle DIR "
+		       "RECEIPTS");
 	if (strcmp(argv[1], "fill") == 0 && argc == 4)
 		history_fill(argv[2], receipts);
 	else if (strcmp(argv[1], "ask") == 0 && argc == 5 &&
 		 text_u64(argv[4], 1, UINT32_MAX, &count))
 		history_ask(argv[2], receipts, count);
+	else if (strcmp(argv[1], "settle") == 0 && argc == 4)
+		history_settle(argv[2]);
 	else
-		fatalx("history: fill DIR RECEIPTS | ask DIR RECEIPTS QUESTIONS");
+		fatalx("history: fill DIR RECEIPTS | ask DIR RECEIPTS QUESTIONS | settle DIR "
+		       "RECEIPTS");
 	return 0;
 }

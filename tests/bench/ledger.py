@@ -139,6 +139,9 @@ def long_books():
         yield f"  {'ms':36} {'p50':>9} {'p99':>9} {'most':>9}"
         for a in answers:
             yield f"  {a['question']:36} {a['p50_ns'] / 1e6:9.2f} {a['p99_ns'] / 1e6:9.2f} {a['most_ns'] / 1e6:9.2f}"
+        once, again = run("history", "settle", where, str(ROWS))
+        yield (f"  an epoch of {once['receipts']} receipts: closed and its batch written in {once['settle_ns'] / 1e9:.2f} s, written again in {again['settle_ns'] / 1e9:.2f} s; "
+               f"at most {again['peak_kib'] / 1024:.1f} MiB resident")
         yield f"  start of the ledger, which reads every page: {started['start_ns'] / 1e9:.2f} s; at most {end['peak_kib'] / 1024:.1f} MiB resident"
         _, trial, end = run("receipts", "ledger", where, str(int(SECONDS * 2000)), "100")
         yield f"  new receipts in these books, 100 hands: {rate(trial):.0f} a second, {each_us(trial, 'cpu_ns'):.1f} us of CPU each; at most {end['peak_kib'] / 1024:.1f} MiB resident"
