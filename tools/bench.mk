@@ -16,7 +16,7 @@ deps-bench:
 	@tools/deps.sh tests bench
 
 # What the books cost, alone; LEDGER_ROWS=10000000 for long ones.
-bench-ledger: deps-bench
+bench-ledger: deps-tests
 	@$(MAKE) --no-print-directory V=release bench-build
 	@python3 tests/bench/ledger.py
 
