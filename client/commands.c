@@ -64,10 +64,17 @@ const struct command commands[] = {
 	 "  --csv                 comma-separated, with a header; micro-credits\n"
 	 "Days are UTC. Credit of an allowance is charged and never pays out.\n"},
 	{"settle", verb_settle,
+	 "[--wait SECONDS]\nlist\nexport EPOCH [-o FILE]\n"
 	 "verify [--node KEY] [--network N] [--lost] FILE...\n"
 	 "proof --account KEY FILE\nproof --receipt SESSION:NUMBER FILE\n"
 	 "proof --consistency FILE FILE\ncheck-proof [--node KEY] FILE",
-	 "check settlement batches, and prove what is in them",
+	 "put what was signed into a batch; check batches, and prove what is in them",
+	 "  (nothing)             the node closes an epoch over all receipts since the last and\n"
+	 "                        writes it into a file; waits for that\n"
+	 "  list                  the node's epochs and their files\n"
+	 "  export EPOCH          have a file made again out of the books, byte for byte\n"
+	 "  -o, --output FILE     and copied there\n"
+	 "  -w, --wait SECONDS    how long to wait for the file; 600\n"
 	 "  verify FILE...        everything in these epochs' files, in order; a directory\n"
 	 "                        stands for all *.batch in it\n"
 	 "  --node KEY            they must be this node's\n"
@@ -78,7 +85,7 @@ const struct command commands[] = {
 	 "  --receipt SESSION:NUMBER  ... one receipt (32 hex digits, a number)\n"
 	 "  --consistency         ... the second file's log: that it begins with the first's\n"
 	 "  check-proof FILE      whether such a line holds; - reads stdin\n"
-	 "None of these needs a daemon, a database, a network or a key.\n"},
+	 "verify, proof and check-proof need no daemon, database, network or key.\n"},
 	{"descriptor", verb_descriptor, "show [FILE]\nsign [--config FILE] [-o FILE] [--days N]",
 	 "show and check a node's descriptor, or sign one offline",
 	 "  show FILE             all fields, and whether they hold; without FILE the daemon's\n"

@@ -1,4 +1,4 @@
-/* The parts of `culvert settle` that need no daemon. */
+/* The parts of `culvert settle`. */
 #ifndef CLIENT_SETTLE_H
 #define CLIENT_SETTLE_H
 
@@ -10,11 +10,15 @@ enum {
 
 /* As given on the command line; NULL: not given. */
 struct settle_options {
-	const char *node, *network, *account, *receipt;
+	const char *node, *network, *account, *receipt, *wait, *output;
 	bool lost, consistency;
 };
 
-/* The words of cli are the part's name and what follows it. Each returns the exit status. */
+/* The words of cli are the part's name and what follows it. Each returns the exit status. The first
+ * three ask the node, the others need no daemon. */
+int settle_close(const struct cli *cli, const struct settle_options *o); /* no word at all */
+int settle_list(const struct cli *cli, const struct settle_options *o);
+int settle_export(const struct cli *cli, const struct settle_options *o);
 int settle_verify(const struct cli *cli, const struct settle_options *o);
 int settle_proof(const struct cli *cli, const struct settle_options *o);
 int settle_check_proof(const struct cli *cli, const struct settle_options *o);

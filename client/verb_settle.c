@@ -8,9 +8,8 @@ static const struct {
 	const char *name;
 	int (*run)(const struct cli *cli, const struct settle_options *o);
 } parts[] = {
-	{"verify", settle_verify},
-	{"proof", settle_proof},
-	{"check-proof", settle_check_proof},
+	{"list", settle_list},   {"export", settle_export},           {"verify", settle_verify},
+	{"proof", settle_proof}, {"check-proof", settle_check_proof},
 };
 
 int settle_node(const uint8_t **node, uint8_t key[static KEY_LEN], const struct settle_options *o)
@@ -41,6 +40,7 @@ int verb_settle(int argc, char **argv)
 	struct settle_options o = {.node = NULL};
 	const struct cli_option options[] = {
 		{"node", 0, CLI_TEXT, &o.node},       {"network", 0, CLI_TEXT, &o.network},
+		{"wait", 'w', CLI_TEXT, &o.wait},     {"output", 'o', CLI_TEXT, &o.output},
 		{"account", 0, CLI_TEXT, &o.account}, {"receipt", 0, CLI_TEXT, &o.receipt},
 		{"lost", 0, CLI_FLAG, &o.lost},       {"consistency", 0, CLI_FLAG, &o.consistency},
 	};
@@ -49,8 +49,10 @@ int verb_settle(int argc, char **argv)
 
 	if (status != STATUS_OK)
 		return status;
-	for (size_t i = 0; i < ARRAY_SIZE(parts) && cli.words.count; i++)
+	if (cli.words.count == 0)
+		return settle_close(&cli, &o);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		if (strcmp(cli.words.item[0], parts[i].name) == 0)
 			return parts[i].run(&cli, &o);
-	return no_such_part(cli.words.count ? cli.words.item[0] : "");
+	return no_such_part(cli.words.item[0]);
 }

@@ -35,13 +35,6 @@ static json_t *error_text(const struct query_epoch *e)
 	}
 }
 
-static json_t *hash_text(const uint8_t hash[static KEY_LEN])
-{
-	char text[2 * KEY_LEN + 1];
-
-	return json_string(text_hex(text, hash, KEY_LEN));
-}
-
 static json_t *path_text(const struct node *n, uint64_t epoch)
 {
 	return json_sprintf("%s/" SETTLEMENT_DIRECTORY "/" EPOCH_FILE_NAME, n->config.data_dir,
@@ -65,7 +58,7 @@ static json_t *epoch_row(const struct node *n, const struct query_epoch *e)
 	json_object_set_new(o, "earned", api_number(le64_get(h->earned)));
 	json_object_set_new(o, "spent", api_number(le64_get(h->spent)));
 	json_object_set_new(o, "size", api_number(le64_get(h->size)));
-	json_object_set_new(o, "root", hash_text(h->root));
+	json_object_set_new(o, "root", api_key(h->root));
 	return o;
 }
 
