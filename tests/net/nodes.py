@@ -69,7 +69,7 @@ class Node(Program):
             "Node": {"Name": self.name, "Roles": roles, "DataDir": self.dir / "data", "Announce": f"10.77.{net}.2:{PORT}, [fd77:{net}::2]:{PORT}",
                      "AllowRange": "10.77.0.0/16, fd77::/16"},
             "Relay": {"Exit": [], "Workers": 2}, "Exit": {"WireGuardPort": WG_PORT, "Interface": "culvert0"},
-            "Price": {}, "Api": {"Socket": self.socket}, "Log": {"Level": "debug"},
+            "Price": {}, "Credits": {}, "Api": {"Socket": self.socket}, "Log": {"Level": "debug"},
         }
         for name_, values in options.items():
             self.options[name_].update(values)
