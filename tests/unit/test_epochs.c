@@ -677,6 +677,29 @@ static void test_a_crash_at_any_moment_is_finished_by_the_next_start(void **stat
 	free(whole);
 }
 
+/* A crash while an old one was made again. */
+static void test_what_was_left_unfinished_is_swept(void **state)
+{
+	const char *path;
+
+	(void)state;
+	fill(3, 1, 3);
+	assert_int_equal(settling_settle(store), 1);
+	path = settling_path(dir, 1);
+	{
+		char tmp[512];
+		int fd;
+
+		snprintf(tmp, sizeof(tmp), "%s.tmp", path);
+		fd = open(tmp, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	assert_int_equal(files(), 2);
+	reopen(0);
+	assert_int_equal(files(), 1);
+}
+
 /* ---- no room ---- */
 
 static void check_trouble(int err)
@@ -903,6 +926,7 @@ int main(int argc, char **argv)
 		CASE(test_any_epoch_can_be_made_again_byte_for_byte),
 		CASE(test_rows_that_changed_make_no_second_truth),
 		CASE(test_a_crash_at_any_moment_is_finished_by_the_next_start),
+		CASE(test_what_was_left_unfinished_is_swept),
 		CASE(test_a_full_disk_is_waited_for),
 		CASE(test_the_reserve_is_not_touched),
 		CASE(test_a_failed_fsync_is_no_batch),
