@@ -324,6 +324,16 @@ void ledger_settle(struct ledger *l, uint64_t epoch, ledger_settled done, void *
 	ledger_ask(l, &r, &(struct waiter){.settled = done, .arg = arg});
 }
 
+void ledger_grant_earned(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_t amount,
+			 const uint8_t key[static NONCE_LEN], ledger_done done, void *arg)
+{
+	struct ledger_request r = request_of(LEDGER_GRANT_EARNED, NULL, payer);
+
+	r.amount = amount;
+	memcpy(r.key, key, NONCE_LEN);
+	ledger_ask(l, &r, &(struct waiter){.done = done, .arg = arg});
+}
+
 void ledger_query(struct ledger *l, const struct query *q, ledger_rows done, void *arg)
 {
 	struct ledger_request r = request_of(LEDGER_QUERY, NULL, NULL);
@@ -357,6 +367,7 @@ static void waiter_call(const struct waiter *w, const struct ledger_answer *a)
 	case LEDGER_DISPUTE:
 	case LEDGER_CLOSE:
 	case LEDGER_GRANT:
+	case LEDGER_GRANT_EARNED:
 		w->done(w->arg, a->err);
 		break;
 	case LEDGER_READY:

@@ -32,6 +32,8 @@ struct ledger_config {
 	uint64_t free_allowance; /* micro-credits each payer may spend every month */
 	char settlement[256];    /* directory of the settlement batches; empty: none are made */
 	uint64_t retention_days; /* how long settled receipts are kept; 0: for ever */
+	uint32_t fee_ppm;        /* of what is paid in new sessions, to fee_account; 0: none */
+	uint8_t fee_account[KEY_LEN];
 };
 
 struct ledger;
@@ -128,6 +130,9 @@ void ledger_grant(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_
  * directory for them.
  */
 void ledger_settle(struct ledger *l, uint64_t epoch, ledger_settled done, void *arg);
+/* The same out of what this node earned, never more than it has: -EDQUOT; -EINVAL to itself. */
+void ledger_grant_earned(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_t amount,
+			 const uint8_t key[static NONCE_LEN], ledger_done done, void *arg);
 /* One page of rows for the API. */
 void ledger_query(struct ledger *l, const struct query *q, ledger_rows done, void *arg);
 

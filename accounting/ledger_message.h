@@ -19,6 +19,7 @@ enum ledger_kind {
 	LEDGER_UNPAID,
 	LEDGER_PAYER,
 	LEDGER_GRANT,
+	LEDGER_GRANT_EARNED,
 	LEDGER_QUERY,
 	LEDGER_SETTLE, /* seq: the epoch, or 0 */
 	LEDGER_KINDS,

@@ -85,6 +85,7 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 	case LEDGER_DISPUTE:
 	case LEDGER_CLOSE:
 	case LEDGER_GRANT:
+	case LEDGER_GRANT_EARNED:
 	case LEDGER_KINDS:
 		break;
 	}
@@ -112,6 +113,8 @@ static int answer_kind(struct store *store, const struct ledger_request *r, stru
 		return store_grant(store, r->payer, r->amount, r->expires, r->key);
 	case LEDGER_SETTLE:
 		return store_settle(store, r->seq, &a->settled);
+	case LEDGER_GRANT_EARNED:
+		return store_grant_earned(store, r->payer, r->amount, r->key);
 	case LEDGER_QUERY:
 		return store_query(store, &r->query, &a->rows);
 	case LEDGER_READY:
@@ -504,15 +507,17 @@ static void process_read_key(struct process *p)
 static void process_start(struct process *p)
 {
 	const struct ledger_config *c = p->config;
-	const struct store_config books = {
+	struct store_config books = {
 		.network = c->network,
 		.window = {.start = c->window_start, .cap = c->window_cap},
 		.free_allowance = c->free_allowance,
 		.settlement = c->settlement[0] ? c->settlement : NULL,
 		.retention_days = c->retention_days,
+		.fee_ppm = c->fee_ppm,
 	};
 	int err;
 
+	memcpy(books.fee_account, c->fee_account, KEY_LEN);
 	process_read_key(p);
 	err = store_open(&p->store, c->database, &books, p->by, clock_wall());
 	if (err) {

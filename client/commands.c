@@ -35,10 +35,12 @@ const struct command commands[] = {
 	 "Without --socket or --config both usual sockets are tried.\n"},
 	{"sessions", verb_sessions, "", "sessions with their bytes, windows and signatures",
 	 "  -v, --verbose         whole ids\n"},
-	{"credits", verb_credits, "\ngrant PAYER AMOUNT [--expires DAYS] [--key HEX]",
+	{"credits", verb_credits,
+	 "\ngrant PAYER AMOUNT [--expires DAYS | --from-earned] [--key HEX]",
 	 "what is earned, spent and left; grant credit to a payer",
 	 "  grant PAYER AMOUNT    let PAYER (44 characters) spend AMOUNT micro-credits here\n"
 	 "  --expires DAYS        the promise ends after so many days; else never\n"
+	 "  --from-earned         out of what this node earned, never more than it has\n"
 	 "  --key HEX             32 hex digits: the same key again grants nothing twice\n"},
 	{"receipts", verb_receipts,
 	 "list [--session HEX]\nshow SESSION\nverify FILE\n"

@@ -56,6 +56,7 @@ static int show_credits(const struct cli *cli)
 struct granting {
 	const char *key_text;
 	char payer[KEY_TEXT];
+	bool earned; /* out of what the node earned */
 	uint64_t amount, days;
 	uint8_t key[NONCE_LEN];
 };
@@ -80,6 +81,9 @@ static int read_grant(struct granting *g, const struct cli *cli, const char *day
 				(uintmax_t)GRANT_MAX);
 	if (days && !text_u64(days, 1, 36500, &g->days))
 		return cli_fail(STATUS_USAGE, "--expires wants a number of days, 1 to 36500");
+	if (days && g->earned)
+		return cli_fail(STATUS_USAGE, "what was earned does not expire: --from-earned and "
+					      "--expires exclude each other");
 	if (!g->key_text)
 		crypto_random(g->key, sizeof(g->key));
 	else if (!text_unhex(g->key, sizeof(g->key), g->key_text))
@@ -100,6 +104,8 @@ static int send_grant(const struct cli *cli, const struct granting *g)
 	body = json_pack("{s:i, s:s, s:I, s:I, s:s}", "schema", 1, "payer", g->payer, "amount",
 			 (json_int_t)g->amount, "expires", (json_int_t)expires, "key",
 			 text_hex(key, g->key, NONCE_LEN));
+	if (g->earned)
+		json_object_set_new(body, "from", json_string("earned"));
 	status = api_request(&answer, sockets.path[0], "POST /v1/grants", body, false);
 	json_decref(body);
 	if (status != STATUS_OK)
@@ -122,6 +128,7 @@ int verb_credits(int argc, char **argv)
 	const struct cli_option options[] = {
 		{"expires", 0, CLI_TEXT, &days},
 		{"key", 0, CLI_TEXT, &grant.key_text},
+		{"from-earned", 0, CLI_FLAG, &grant.earned},
 	};
 	struct cli cli;
 	int status = cli_parse(&cli, argc, argv, options, ARRAY_SIZE(options), 3);

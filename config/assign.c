@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "config/values.h"
+#include "proto/crypto.h"
 
 static const char *const backends[] = {"auto", "kernel", "userspace"};
 
@@ -26,6 +27,7 @@ static const char *const wants[] = {
 	[OPTION_LEVEL] = "error, warn, info or debug",
 	[OPTION_IFACE] = "an interface name: 1 to 15 of a-z, A-Z, 0-9, _, . and -",
 	[OPTION_BACKEND] = "auto, kernel or userspace",
+	[OPTION_KEY] = "a key of 44 characters, as culvert init prints it",
 	[OPTION_ENDPOINT] = "ADDRESS:PORT; write e.g. [::]:51820 or 0.0.0.0:51820",
 	[OPTION_ANNOUNCE] = "ADDRESS:PORT; write e.g. 203.0.113.5:51820 or [2001:db8::5]:51820",
 	[OPTION_IPS] = "an address without a port; write e.g. 9.9.9.9",
@@ -176,6 +178,8 @@ static bool assign_single(char *to, const struct option *o, const char *text, co
 		return parse_interface(to, text);
 	case OPTION_BACKEND:
 		return parse_word(to, text, backends, ARRAY_SIZE(backends));
+	case OPTION_KEY:
+		return key_from_base64((uint8_t *)to, text);
 	case OPTION_ENDPOINT:
 		return net_addr_parse((struct net_addr *)(void *)to, text);
 	default:

@@ -127,6 +127,16 @@ static bool check_price(const struct source *s, const struct config_node *c)
 	return true;
 }
 
+static bool check_credits(const struct source *s, const struct config_node *c)
+{
+	static const uint8_t none[KEY_LEN];
+
+	if (c->fee_ppm && memcmp(c->fee_account, none, KEY_LEN) == 0)
+		return refuse_key(s, "Credits", "FeePpm", 0,
+				  "a fee nobody gets; write FeeAccount too, or take it out");
+	return true;
+}
+
 /* Addresses of a pool of bits, less network and broadcast, the exit's own; at most 2^31. */
 static uint64_t pool_size(const struct config_prefix *p, unsigned width)
 {
@@ -234,8 +244,8 @@ bool config_read_node(struct config_node *out, const char *path,
 	struct source s = {.path = path, .error = error};
 
 	return parse_into(&s, &options_node, out) && check_announce(&s, out) &&
-	       check_price(&s, out) && check_exit_role(&s, out) && check_relay_role(&s, out) &&
-	       check_socket(&s, out->socket);
+	       check_price(&s, out) && check_credits(&s, out) && check_exit_role(&s, out) &&
+	       check_relay_role(&s, out) && check_socket(&s, out->socket);
 }
 
 static bool check_named(const struct source *s, const char *key, const char *path)

@@ -28,7 +28,7 @@ struct config_prefix {
 	uint8_t bits;
 };
 
-/* culvertd: [Node] [Relay] [Exit] [Price] [Api] [Log] */
+/* culvertd: [Node] [Relay] [Exit] [Price] [Credits] [Api] [Log] */
 struct config_node {
 	char name[32];
 	uint8_t roles;
@@ -59,6 +59,8 @@ struct config_node {
 	uint32_t receipt_seconds, loss_ppm, terms_days;
 	/* [Credits] */
 	uint32_t retention_days; /* 0: settled receipts are kept for ever */
+	uint32_t fee_ppm;
+	uint8_t fee_account[KEY_LEN]; /* zero: none */
 	/* [Api] [Log] */
 	char socket[CONFIG_PATH_MAX];
 	enum log_level log_level;

@@ -105,6 +105,11 @@ static const struct option node_options[] = {
 	{"Credits", "Retention", OPTION_U32, AT(retention_days), 0, "0", 0, RETENTION_MAX, "days",
 	 "How long receipts are kept once `culvert settle` has put them into a batch; 0: for ever. "
 	 "The newest receipt of each session always stays. Keep the batches elsewhere, too."},
+	{"Credits", "FeePpm", OPTION_U32, AT(fee_ppm), 0, "0", 0, 1000000, "ppm",
+	 "The share of what is paid here that goes to FeeAccount, in millionths; fixed for a "
+	 "session when it opens. What allowances pay for is paid to nobody."},
+	{"Credits", "FeeAccount", OPTION_KEY, AT(fee_account), 0, NULL, 0, 0, NULL,
+	 "Whose share that is: an id, as `culvert init` prints it."},
 
 	{"Api", "Socket", OPTION_PATH, AT(socket), 0, CONFIG_NODE_SOCKET, 0, 0, NULL,
 	 "Where the culvert command reaches the daemon."},

@@ -23,6 +23,7 @@ enum option_type {
 	OPTION_LEVEL,    /* enum log_level */
 	OPTION_IFACE,    /* char[16] */
 	OPTION_BACKEND,  /* char[16] */
+	OPTION_KEY,      /* uint8_t[KEY_LEN] */
 	OPTION_ENDPOINT, /* struct net_addr with port */
 	OPTION_ANNOUNCE, /* struct net_addr with port, one per family; other: the IPv6 one */
 	OPTION_IPS,      /* struct net_addr without port, one per family; other: the IPv6 one */

@@ -98,6 +98,11 @@ static void granted(void *arg, int err)
 		api_fail(call, HTTP_BADREQUEST, "this key was used for another grant");
 	else if (err == -ERANGE)
 		api_fail(call, HTTP_BADREQUEST, "amount is more than the books can hold");
+	else if (err == -EDQUOT)
+		api_fail(call, HTTP_BADREQUEST,
+			 "amount is more than this node has earned and not spent");
+	else if (err == -EINVAL)
+		api_fail(call, HTTP_BADREQUEST, "what this node earned is its own already");
 	else if (err)
 		api_fail(call, HTTP_INTERNAL, "the ledger could not store it; see culvertd's log");
 	if (err)
@@ -126,6 +131,7 @@ static bool read_number(uint64_t *out, const json_t *number)
 }
 
 struct granting {
+	bool earned; /* out of what this node earned */
 	uint64_t amount, expires;
 	uint8_t key[NONCE_LEN];
 };
@@ -134,10 +140,13 @@ struct granting {
 static const char *read_grant(struct granting *g, uint8_t payer[static KEY_LEN], const json_t *body)
 {
 	const json_t *expires = json_object_get(body, "expires");
+	const json_t *from = json_object_get(body, "from");
 	const char *key = json_string_value(json_object_get(body, "key"));
 
 	if (!json_is_object(body))
 		return "the body is no JSON object";
+	if (from && (!json_is_string(from) || strcmp(json_string_value(from), "earned") != 0))
+		return "from is \"earned\", or left out for a promise of the operator";
 	if (!read_id(payer, json_object_get(body, "payer")))
 		return "payer is a payer's id";
 	if (!read_number(&g->amount, json_object_get(body, "amount")) || g->amount == 0)
@@ -146,6 +155,9 @@ static const char *read_grant(struct granting *g, uint8_t payer[static KEY_LEN],
 		return "expires is a number of seconds since 1970, or 0 for never";
 	if (g->expires && g->expires <= clock_wall())
 		return "expires is in the past; give a time to come, or 0 for never";
+	if (from && g->expires)
+		return "what was earned does not expire; leave expires out";
+	g->earned = from != NULL;
 	if (!key || !text_unhex(g->key, NONCE_LEN, key))
 		return "key is 32 hex digits; the same key again is the same grant";
 	return NULL;
@@ -160,6 +172,9 @@ void api_grant(struct api_call *call, const char *body, size_t len)
 	json_decref(json);
 	if (wrong)
 		api_fail(call, HTTP_BADREQUEST, wrong);
+	else if (g.earned)
+		ledger_grant_earned(call->node->ledger, call->payer, g.amount, g.key, granted,
+				    call);
 	else
 		ledger_grant(call->node->ledger, call->payer, g.amount, g.expires, g.key, granted,
 			     call);

@@ -85,6 +85,8 @@ static const struct {
 	FIXED("[Price] LossShare", loss_ppm),
 	FIXED("[Price] TermsDays", terms_days),
 	FIXED("[Credits] Retention", retention_days),
+	FIXED("[Credits] FeePpm", fee_ppm),
+	FIXED("[Credits] FeeAccount", fee_account),
 	FIXED("[Api] Socket", socket),
 };
 

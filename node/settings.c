@@ -47,6 +47,7 @@ int settings_ledger(struct ledger_config *out, const struct config_node *c,
 		.terms_days = c->terms_days,
 		.free_allowance = c->free_allowance,
 		.retention_days = c->retention_days,
+		.fee_ppm = c->fee_ppm,
 	};
 	if (!in_data_dir(out->database, sizeof(out->database), c, "ledger.db") ||
 	    !in_data_dir(out->descriptor_file, sizeof(out->descriptor_file), c,
@@ -59,6 +60,7 @@ int settings_ledger(struct ledger_config *out, const struct config_node *c,
 	memcpy(out->name, c->name, sizeof(out->name));
 	memcpy(out->control_key, keys->control.pub, KEY_LEN);
 	memcpy(out->wg_key, keys->wg.pub, KEY_LEN);
+	memcpy(out->fee_account, c->fee_account, KEY_LEN);
 	return 0;
 }
 

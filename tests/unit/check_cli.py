@@ -346,6 +346,7 @@ def test_api(top):
         expect(2, ["credits", "grant", "--", PAYER, amount] if amount[0] == "-" else ["credits", "grant", PAYER, amount, *at], err="AMOUNT is a whole number")
     expect(2, ["credits", "grant", PAYER, "5", "--key", "12", *at], err="32 hex digits")
     expect(2, ["credits", "grant", PAYER, "5", "--expires", "0", *at], err="days")
+    expect(2, ["credits", "grant", PAYER, "5", "--expires", "1", "--from-earned", *at], err="exclude each other")
     expect(2, ["credits", "give", PAYER, *at], err="credits grant")
     for payer in (PAYER, "55" * 32):
         server.asked.clear()

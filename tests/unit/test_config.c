@@ -273,6 +273,11 @@ static const struct bad bad_node[] = {
 	{NODE "[Price]\nLossConstant = lots\n", 4, "LossConstant: wants"},
 	{NODE "[Price]\nTermsDays = 0\n", 4, "TermsDays: wants a whole number from 1 to 366 days"},
 	{NODE "[Price]\nTermsDays = 367\n", 4, "TermsDays: wants"},
+	/* [Credits] */
+	{NODE "[Credits]\nFeePpm = 1000001\n", 4, "from 0 to 1000000 ppm"},
+	{NODE "[Credits]\nFeePpm = 5 %\n", 4, "FeePpm: wants a whole number"},
+	{NODE "[Credits]\nFeePpm = 1\n", 4, "FeePpm: a fee nobody gets"},
+	{NODE "[Credits]\nFeeAccount = me\n", 4, "FeeAccount: wants a key of 44 characters"},
 	/* [Api] [Log] */
 	{NODE "[Api]\nSocket =\n", 4, "Socket: wants a path"},
 	{NODE "[Api]\nSocket = /" X50 X50 X10 "\n", 4, "longer than the 107 bytes"},
@@ -446,6 +451,7 @@ static const char full_node[] =
 	"RelayPerGiB = 7\nExitPerGiB = 8\nFreeAllowance = 0\nWindowStart = 2048\nWindowCap = 1 "
 	"GiB\n"
 	"ReceiptEvery = 1 min\nLossShare = 0.25 %\nLossConstant = 0\nTermsDays = 9\n"
+	"[Credits]\nFeePpm = 25000\nFeeAccount = AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n"
 	"[Api]\nSocket = api.sock\n[Log]\nLevel = debug";
 
 static void test_full_node(void **state)
@@ -494,6 +500,9 @@ static void test_full_node(void **state)
 	assert_int_equal(c.loss_ppm, 2500);
 	assert_int_equal(c.loss_bytes, 0);
 	assert_int_equal(c.terms_days, 9);
+	assert_int_equal(c.fee_ppm, 25000);
+	assert_int_equal(c.fee_account[0], 1);
+	assert_int_equal(c.fee_account[31], 32);
 	assert_string_equal(c.socket, in_dir("api.sock"));
 	assert_int_equal(c.log_level, LOG_LEVEL_DEBUG);
 }

@@ -368,6 +368,253 @@ static void test_many_grants(void **state)
 	check_invariants();
 }
 
+/* What a node earned it can spend: give away, or use as a client of its own. */
+static void test_earned_is_spent(void **state)
+{
+	struct ledger_payer p;
+
+	(void)state;
+	store->config.free_allowance = 0;
+	store->config.fee_ppm = 100000; /* a tenth */
+	assert_int_equal(do_give(bob.id, 1, 9), -EDQUOT);
+	assert_int_equal(do_grant(alice.id, 1000, 0, 1), 0);
+	spend(first, 777);
+	assert_int_equal(purse_of(node.id).granted, 700); /* 777 - 77 */
+	assert_int_equal(purse_of(carol.id).granted, 77);
+	assert_int_equal(do_give(bob.id, 701, 2), -EDQUOT);
+	assert_int_equal(do_give(node.id, 1, 2), -EINVAL);
+	assert_int_equal(do_give(bob.id, 0, 2), -ERANGE);
+	assert_int_equal(do_give(bob.id, 600, 2), 0);
+	assert_int_equal(do_give(bob.id, 600, 2), 0); /* the same grant */
+	assert_int_equal(do_give(bob.id, 50, 2), -EEXIST);
+	assert_int_equal(do_grant(bob.id, 600, 0, 2), -EEXIST); /* not out of the same pocket */
+	assert_int_equal(do_give(alice.id, 1000, 1), -EEXIST);
+	assert_int_equal(payer_now(bob.id).credit, 600);
+	assert_int_equal(purse_of(node.id).granted, 100);
+	check_invariants();
+	/* Its own client: nobody is richer for it, but the fee is due. */
+	assert_int_equal(do_open(ROLE_RELAY, second, node.id, &p), 0);
+	assert_int_equal(p.credit, 100);
+	struct receipt_offer offer;
+	assert_int_equal(do_issue(second, terms_bytes_for(1000, 50), 0, &offer), 0);
+	assert_int_equal(do_cosign(&offer, &node, &p), 0);
+	assert_int_equal(do_close(second, 0, 0), 0);
+	assert_int_equal(purse_of(node.id).granted, 95);
+	assert_int_equal(do_give(bob.id, 96, 3), -EDQUOT);
+	assert_int_equal(do_give(bob.id, 95, 3), 0);
+	check_invariants();
+}
+
+/* However often it is posted, a fee is that of the whole. */
+static void test_fee_telescopes(void **state)
+{
+	struct ledger_payer p;
+
+	(void)state;
+	store->config.free_allowance = 0;
+	store->config.fee_ppm = 333333;
+	assert_int_equal(do_grant(alice.id, 1000, 0, 1), 0);
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	store->config.fee_ppm = 0; /* as it was when the session opened */
+	for (uint64_t micro = 1; micro <= 100; micro++) {
+		pay(first, terms_bytes_for(1000, micro), &p);
+		post_all();
+		check_invariants();
+		assert_int_equal(purse_of(carol.id).granted, micro * 333333 / 1000000);
+		assert_int_equal(p.credit, 1000 - micro);
+	}
+}
+
+/* Posted once an hour while it lives, and when it ends; never twice. */
+static void test_posted_by_the_hour(void **state)
+{
+	static const char posted[] = "SELECT coalesce(sum(posted), 0) FROM session",
+			  postings[] = "SELECT count(*) FROM txn WHERE key LIKE 'pay:%'",
+			  bytes[] = "SELECT coalesce(sum(bytes), 0) FROM txn";
+	struct ledger_payer p;
+
+	(void)state;
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	pay(first, MIB, &p);
+	pay(first, 2 * MIB, &p);
+	assert_int_equal(count_of(posted), 0);
+	store->now_s += 3600;
+	pay(first, 3 * MIB, &p);
+	assert_int_equal(count_of(posted), 3);
+	assert_int_equal(count_of(bytes), 3 * MIB);
+	pay(first, 4 * MIB, &p);
+	assert_int_equal(count_of(postings), 1);
+	post_all();
+	post_all();
+	assert_int_equal(count_of(postings), 2);
+	assert_int_equal(do_close(first, 4 * MIB, 0), 0);
+	assert_int_equal(do_close(first, 4 * MIB, 0), 0);
+	assert_int_equal(count_of(postings), 2);
+	assert_int_equal(count_of(bytes), 4 * MIB);
+	assert_int_equal(count_of("SELECT sum(amount) FROM entry e JOIN account a ON a.id = "
+				  "e.account WHERE a.kind = 4"),
+			 0);
+	check_invariants();
+}
+
+/* What a receipt was offered for is set aside: neither time nor another session takes it. */
+static void test_hold_stands(void **state)
+{
+	uint64_t month = start_of_test + 86400;
+	struct receipt_offer offer;
+	struct ledger_payer p;
+
+	(void)state;
+	store->config.free_allowance = 0;
+	assert_int_equal(do_grant(alice.id, 100, month, 1), 0);
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	assert_int_equal(do_open(ROLE_RELAY, second, alice.id, &p), 0);
+	assert_int_equal(do_issue(first, terms_bytes_for(1000, 70), 0, &offer), 0);
+	check_invariants();
+	pay(second, terms_bytes_for(1000, 90), &p); /* more than is left: 30 */
+	assert_int_equal(count_of("SELECT hold FROM session WHERE id = 2"), 30);
+	store->now_s = month;
+	assert_int_equal(do_cosign(&offer, &alice, &p), 0);
+	assert_int_equal(do_close(first, 0, 0), 0);
+	assert_int_equal(do_close(second, 0, 0), 0);
+	assert_int_equal(purse_of(node.id).granted, 100);
+	assert_int_equal(payer_now(alice.id).credit, 0);
+	check_invariants();
+}
+
+/* What was only set aside ahead runs out with what it was taken from. */
+static void test_hold_ahead_expires(void **state)
+{
+	uint64_t month = start_of_test + 86400;
+	struct ledger_payer p;
+
+	(void)state;
+	teardown(NULL);
+	store_new(&(struct test_world){1u << 30, 1000, 8 * MIB, 0, 0}); /* a byte, a credit */
+	assert_int_equal(do_grant(alice.id, 2 * MIB, month, 1), 0);
+	assert_int_equal(do_grant(alice.id, 2 * MIB, 0, 2), 0);
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	pay(first, 1000, &p);
+	assert_true(count_of("SELECT hold FROM session") > 1000);
+	assert_int_equal(p.credit, 4 * MIB - 1000);
+	store->now_s = month;
+	assert_int_equal(payer_now(alice.id).credit, 2 * MIB);
+	assert_int_equal(count_of("SELECT hold FROM session"), 1000);
+	check_invariants();
+	/* A clock that is set back does not bring it back, nor stop the books. */
+	store->now_s = start_of_test;
+	pay(first, 2000, &p);
+	assert_int_equal(do_close(first, 0, 0), 0);
+	store->now_s = month;
+	assert_int_equal(payer_now(alice.id).credit, 2 * MIB - 1000);
+	check_invariants();
+}
+
+/* The bill of who never came back is not held for ever; it stays a bill. */
+static void test_unpaid_hold_ends(void **state)
+{
+	const uint64_t days30 = UINT64_C(30) * 86400;
+	struct receipt_offer offer;
+	struct ledger_payer p;
+
+	(void)state;
+	store->config.free_allowance = 0;
+	assert_int_equal(do_grant(alice.id, 100, 0, 1), 0);
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	pay(first, terms_bytes_for(1000, 10), &p);
+	assert_int_equal(do_close(first, terms_bytes_for(1000, 70), 0), 0);
+	assert_int_equal(count_of("SELECT hold FROM session"), 70);
+	assert_int_equal(count_of("SELECT posted FROM session"), 10);
+	assert_int_equal(payer_now(alice.id).credit, 30);
+	store->now_s += days30 - 1;
+	assert_int_equal(payer_now(alice.id).credit, 30);
+	assert_int_equal(count_of("SELECT hold FROM session"), 70);
+	store->now_s++;
+	assert_int_equal(payer_now(alice.id).credit, 30);
+	assert_int_equal(count_of("SELECT hold FROM session"), 10);
+	check_invariants();
+	assert_int_equal(do_unpaid(alice.id, &offer), 0);
+	assert_int_equal(do_cosign(&offer, &alice, &p), 0);
+	assert_int_equal(p.credit, 30);
+	assert_int_equal(purse_of(node.id).granted, 70);
+	check_invariants();
+}
+
+/* A booking's key works once, whoever comes with it. */
+static void test_key_works_once(void **state)
+{
+	struct account from, to;
+	struct booking b = {0};
+
+	(void)state;
+	assert_int_equal(do_grant(alice.id, 100, 0, 1), 0);
+	begin();
+	assert_int_equal(account_of_key(store->db, alice.id, &from), 0);
+	assert_int_equal(account_of_key(store->db, bob.id, &to), 0);
+	assert_int_equal(booking_move(&b, &from, &to, 10), 0);
+	assert_int_equal(booking_write(store->db, &b, "x", 0), 0);
+	assert_int_equal(finish(0), 0);
+	begin();
+	assert_int_equal(finish(booking_write(store->db, &b, "x", 0)), -EEXIST);
+	/* No account but the system's is overdrawn, whatever is booked. */
+	b = (struct booking){0};
+	from.balance.micro = 1000; /* what it is not */
+	assert_int_equal(booking_move(&b, &from, &to, 500), 0);
+	from.balance.micro = 0;
+	b.account[0].balance.micro = 0;
+	begin();
+	assert_int_equal(finish(booking_write(store->db, &b, "y", 0)), -ERANGE);
+	check_invariants();
+}
+
+/* A posting that is done again, as from an older copy of a row, is refused by its key. */
+static void test_posting_is_not_repeated(void **state)
+{
+	struct session before, x;
+	struct ledger_payer p;
+
+	(void)state;
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	pay(first, MIB, &p);
+	begin();
+	assert_int_equal(session_row_find(store, first, &before), 0);
+	x = before;
+	assert_int_equal(session_post(store, &x), 0);
+	assert_int_equal(session_row_save(store, &x), 0);
+	assert_int_equal(finish(0), 0);
+	begin();
+	x = before;
+	assert_int_equal(finish(session_post(store, &x)), -EEXIST);
+	begin();
+	x = before;
+	x.hold = x.posted;
+	x.moves--;
+	assert_int_equal(finish(session_hold(store, &x, 10)), -EEXIST);
+	check_invariants();
+}
+
+/* Sums beyond what the books hold are errors, never other sums. */
+static void test_sums_that_do_not_fit(void **state)
+{
+	uint64_t month = start_of_test + 86400;
+	struct ledger_payer p;
+
+	(void)state;
+	store->config.free_allowance = 0;
+	assert_int_equal(do_grant(alice.id, INT64_MAX, 0, 1), 0);
+	assert_int_equal(do_grant(alice.id, 1, 0, 2), -ERANGE);
+	assert_int_equal(do_grant(alice.id, 1, month, 3), 0); /* sys:grant may go one lower still */
+	assert_int_equal(do_grant(bob.id, 1, 0, 4), -ERANGE);
+	assert_int_equal(payer_now(alice.id).credit, INT64_MAX);
+	store->config.free_allowance = 1000;
+	assert_int_equal(payer_now(alice.id).credit, INT64_MAX);
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	pay(first, MIB, &p);
+	assert_int_equal(do_close(first, 0, 0), 0);
+	assert_int_equal(purse_of(alice.id).free_left, 999);
+	check_invariants();
+}
+
 static void test_pages(void **state)
 {
 	struct query q = {.kind = QUERY_SESSIONS};
@@ -451,6 +698,15 @@ int main(void)
 		TEST(test_strangers_leave_nothing),
 		TEST(test_grants),
 		TEST(test_many_grants),
+		TEST(test_earned_is_spent),
+		TEST(test_fee_telescopes),
+		TEST(test_posted_by_the_hour),
+		TEST(test_hold_stands),
+		TEST(test_hold_ahead_expires),
+		TEST(test_unpaid_hold_ends),
+		TEST(test_key_works_once),
+		TEST(test_posting_is_not_repeated),
+		TEST(test_sums_that_do_not_fit),
 		TEST(test_pages),
 		TEST(test_order_does_not_matter),
 	};
