@@ -40,11 +40,44 @@ static void test_min_and_u64(void **state)
 	assert_true(amount_u64((struct amount){INT64_MAX}) == INT64_MAX);
 }
 
+static void test_for_looking_at(void **state)
+{
+	(void)state;
+	assert_true(micro_add(2, 3) == 5);
+	assert_true(micro_add(INT64_MAX, 0) == INT64_MAX);
+	assert_true(micro_add(INT64_MAX, 1) == INT64_MAX);
+	assert_true(micro_add(UINT64_MAX, UINT64_MAX) == INT64_MAX);
+	assert_true(micro_add(1, UINT64_MAX) == INT64_MAX);
+}
+
+static void test_fee(void **state)
+{
+	uint64_t before = 0, sum = 0, paid = 0, fee;
+
+	(void)state;
+	assert_true(micro_fee(999999, 1) == 0);
+	assert_true(micro_fee(1000000, 1) == 1);
+	assert_true(micro_fee(UINT64_MAX, 1000000) == UINT64_MAX);
+	assert_true(micro_fee(INT64_MAX, 999999) == 9223362813482738952u);
+	assert_true(micro_fee(INT64_MAX, 0) == 0);
+	/* In however many parts. */
+	for (uint64_t part = 1; part < 10000; part += 7) {
+		paid += part;
+		fee = micro_fee(paid, 123457) - before;
+		assert_true(fee <= part);
+		before += fee;
+		sum += fee;
+	}
+	assert_true(sum == micro_fee(paid, 123457));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_min_and_u64),
+		cmocka_unit_test(test_for_looking_at),
+		cmocka_unit_test(test_fee),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -601,13 +601,13 @@ static void test_sums_that_do_not_fit(void **state)
 
 	(void)state;
 	store->config.free_allowance = 0;
-	assert_int_equal(do_grant(alice.id, INT64_MAX, 0, 1), 0);
-	assert_int_equal(do_grant(alice.id, 1, 0, 2), -ERANGE);
-	assert_int_equal(do_grant(alice.id, 1, month, 3), 0); /* sys:grant may go one lower still */
-	assert_int_equal(do_grant(bob.id, 1, 0, 4), -ERANGE);
-	assert_int_equal(payer_now(alice.id).credit, INT64_MAX);
+	assert_int_equal(do_grant(alice.id, INT64_MAX - 2000, 0, 1), 0);
+	assert_int_equal(do_grant(alice.id, 2001, 0, 2), -ERANGE); /* more than an account holds */
+	assert_int_equal(do_grant(alice.id, 1, month, 3), 0);
+	assert_int_equal(do_grant(bob.id, 2001, 0, 4), -ERANGE); /* or than sys:grant may owe */
+	assert_int_equal(payer_now(alice.id).credit, INT64_MAX - 1999);
 	store->config.free_allowance = 1000;
-	assert_int_equal(payer_now(alice.id).credit, INT64_MAX);
+	assert_int_equal(payer_now(alice.id).credit, INT64_MAX - 999);
 	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
 	pay(first, MIB, &p);
 	assert_int_equal(do_close(first, 0, 0), 0);
