@@ -20,6 +20,7 @@ static const uint64_t start_of_test = UINT64_C(1767225600); /* 2026-01-01 00:00 
 
 static struct identity node, alice, bob, carol;
 static struct store *store;
+static uint64_t start_at = UINT64_C(1767225600); /* when the next store opens */
 
 /* ---- one request, as the ledger process runs it ---- */
 
@@ -163,7 +164,7 @@ static inline void use_terms(enum role role, uint64_t price, uint64_t cap)
 	assert_int_equal(finish(store_terms(store, &t)), 0);
 }
 
-static inline void store_new(const struct test_world *world)
+static inline void store_new_at(const char *path, const struct test_world *world)
 {
 	struct store_config config = {
 		.network = 7,
@@ -173,9 +174,14 @@ static inline void store_new(const struct test_world *world)
 	};
 
 	memcpy(config.fee_account, carol.id, KEY_LEN);
-	assert_int_equal(store_open(&store, DB_MEMORY, &config, &node, start_of_test), 0);
+	assert_int_equal(store_open(&store, path, &config, &node, start_at), 0);
 	use_terms(ROLE_RELAY, world->relay_price, world->cap);
 	use_terms(ROLE_EXIT, world->exit_price, world->cap);
+}
+
+static inline void store_new(const struct test_world *world)
+{
+	store_new_at(DB_MEMORY, world);
 }
 
 static const struct test_world plain = {1000, 1000, 8 * MIB, 1000000, 0};
@@ -201,6 +207,52 @@ static inline int teardown(void **state)
 static inline void restart(void)
 {
 	assert_int_equal(store_recover(store, store->now_s), 0);
+}
+
+/* ---- two books that say the same ---- */
+
+/* Over what the books come to: heads, and who has how much. How often, in which order and when it
+ * was booked is left out. */
+static inline void books_digest(uint8_t out[static KEY_LEN])
+{
+	static const char *const parts[] = {
+		"SELECT hex(key) || ' ' || state || ' ' || seq || ' ' || up || ' ' || down || ' ' "
+		"|| amount || ' ' || final_up || ' ' || final_down || ' ' || hold || ' ' || posted "
+		"|| ' ' || paid || ' ' || coalesce(hex(offer), '') FROM session ORDER BY key",
+		"SELECT name || ' ' || balance FROM account WHERE balance <> 0 ORDER BY name",
+		"SELECT hex(key) || ' ' || window || ' ' || signed || ' ' || bytes || ' ' || "
+		"earned || ' ' || worked FROM payer ORDER BY key",
+		"SELECT hex(body) FROM receipt ORDER BY session, seq",
+	};
+
+	memset(out, 0, KEY_LEN);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		struct db_stmt *q = db_prepare(store->db, parts[i]);
+
+		while (db_step(q) == 1) {
+			const char *row = db_col_text(q);
+			const struct bytes both[] = {{out, KEY_LEN}, {row, strlen(row)}};
+
+			sha256(out, both, ARRAY_SIZE(both));
+		}
+	}
+}
+
+/* The same and every single booking: what a request that is undone leaves behind. */
+static inline void rows_digest(uint8_t out[static KEY_LEN])
+{
+	struct db_stmt *q = db_prepare(
+		store->db, "SELECT t.key || ' ' || t.hour || ' ' || t.bytes || ' ' || e.account || "
+			   "' ' || e.amount FROM txn t JOIN entry e ON e.txn = t.id "
+			   "ORDER BY t.id, e.account");
+
+	books_digest(out);
+	while (db_step(q) == 1) {
+		const char *row = db_col_text(q);
+		const struct bytes both[] = {{out, KEY_LEN}, {row, strlen(row)}};
+
+		sha256(out, both, ARRAY_SIZE(both));
+	}
 }
 
 /* ---- what must hold after every event ---- */

@@ -1,8 +1,13 @@
-/* The provider's books in random worlds, against a model of them. */
+/* The provider's books in random worlds, against a model of them. WORLDS=N makes more of them. */
 #include "tests/lib/store.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
 enum {
-	WORLDS = 250,
+	WORLDS = 1000,
+	ON_DISK = 64, /* one world in so many */
 	STEPS = 60,
 	SESSIONS = 12,
 	PAYERS = 3,
@@ -36,6 +41,8 @@ static struct model {
 	struct model_session session[SESSIONS];
 	unsigned sessions;
 	uint8_t grants;
+	bool timed;               /* months pass and grants expire: credit is not modelled */
+	char path[TEST_DIR + 32]; /* of the database; empty: in memory */
 } m;
 
 static uint32_t seed;
@@ -91,9 +98,9 @@ static struct ledger_payer model_view(unsigned payer, uint64_t *unsigned_)
 	assert_true(p->worked <= out.debt);
 	out.window = p->window > out.debt - p->worked ? p->window - (out.debt - p->worked) : 0;
 	out.window = out.window > MIB / 16 ? out.window : MIB / 16;
-	assert_true(due <= out.credit);
+	assert_true(m.timed || due <= out.credit);
 	out.credit -= due;
-	if (price) {
+	if (price && !m.timed) {
 		uint64_t spare = open ? open - 1 : 0;
 		uint64_t can = out.credit > spare ? terms_bytes_for(price, out.credit - spare) : 0;
 
@@ -119,8 +126,12 @@ static void check_payer(unsigned payer, const struct ledger_payer *said)
 	uint64_t unsigned_;
 	struct ledger_payer want = model_view(payer, &unsigned_);
 
-	assert_int_equal(said->window, want.window);
-	assert_int_equal(said->credit, want.credit);
+	if (m.timed) {
+		assert_true(said->window <= want.window);
+	} else {
+		assert_int_equal(said->window, want.window);
+		assert_int_equal(said->credit, want.credit);
+	}
 	assert_int_equal(said->debt, want.debt);
 	check_loss(&m.payer[payer], unsigned_, want.debt, said->window);
 }
@@ -207,6 +218,8 @@ static void step_carry(struct model_session *s)
 	uint64_t unsigned_, room;
 	struct ledger_payer now = model_view(s->payer, &unsigned_);
 
+	if (m.timed)
+		now = payer_now(m.payer[s->payer].id.id);
 	room = now.window > unsigned_ ? now.window - unsigned_ : 0;
 	if (s->state == SESSION_OPEN && room)
 		s->carried += draw(3) ? draw((uint32_t)room + 1) : room;
@@ -306,11 +319,107 @@ static void step_close(struct model_session *s)
 	}
 }
 
+/* Requests whose changes are taken back: alone, or with the whole transaction. */
+static void step_undone(struct model_session *s)
+{
+	uint8_t before[KEY_LEN], after[KEY_LEN], key[NONCE_LEN] = {255};
+	uint64_t carried = s->carried + draw(100000);
+	const struct model_payer *p = &m.payer[s->payer];
+	struct ledger_payer said;
+	struct receipt_offer offer;
+	struct receipt r;
+	int err = 0;
+
+	rows_digest(before);
+	begin();
+	for (unsigned n = 1 + draw(4); n > 0 && !err; n--) {
+		switch (draw(4)) {
+		case 0:
+			err = store_issue(store, s->id, carried, carried, &offer);
+			break;
+		case 1:
+			receipt_cosign(&r, &s->offer, &p->id);
+			err = store_cosign(store, s->id, s->seq + 1, r.payer_signature, &said);
+			break;
+		case 2:
+			err = store_end(store, s->id, carried, carried);
+			break;
+		default:
+			err = store_grant(store, p->id.id, 1 + draw(1000), 0, key);
+		}
+	}
+	if (draw(2)) {
+		store_rollback(store);
+	} else {
+		assert_int_equal(store_unmark(store, false), 0);
+		assert_int_equal(store_commit(store), 0);
+	}
+	rows_digest(after);
+	assert_memory_equal(before, after, KEY_LEN);
+}
+
+/* The file as it is in the middle of a transaction is what the next start finds. */
+static void copy_file(const char *suffix)
+{
+	char from[sizeof(m.path) + 16], to[sizeof(m.path) + 16], buffer[65536];
+	ssize_t n;
+	int in, out;
+
+	snprintf(from, sizeof(from), "%s%s", m.path, suffix);
+	snprintf(to, sizeof(to), "%s.copy%s", m.path, suffix);
+	in = open(from, O_RDONLY);
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(in >= 0 && out >= 0);
+	while ((n = read(in, buffer, sizeof(buffer))) > 0)
+		assert_int_equal(write(out, buffer, (size_t)n), n);
+	close(in);
+	close(out);
+}
+
+static void copy_back(const char *suffix)
+{
+	char from[sizeof(m.path) + 16], to[sizeof(m.path) + 16];
+
+	snprintf(from, sizeof(from), "%s.copy%s", m.path, suffix);
+	snprintf(to, sizeof(to), "%s%s", m.path, suffix);
+	assert_int_equal(rename(from, to), 0);
+}
+
+static void crash_on_disk(void)
+{
+	const uint64_t now = store->now_s;
+	struct ledger_payer said;
+
+	begin();
+	for (unsigned i = 0; i < m.sessions; i++) {
+		struct model_session *s = &m.session[i];
+		struct receipt_offer offer;
+		int err = store_issue(store, s->id, s->carried + 1, s->carried, &offer);
+
+		assert_true(err == 0 || err == -EACCES);
+	}
+	assert_int_equal(store_session(store, ROLE_RELAY, (const uint8_t[SESSION_ID_LEN]){99},
+				       m.payer[0].id.id, &said),
+			 0);
+	copy_file("");
+	copy_file("-wal");
+	store_rollback(store);
+	store_close(store);
+	copy_back("");
+	copy_back("-wal");
+	start_at = now;
+	store_new_at(m.path, &m.world);
+	start_at = start_of_test;
+}
+
 static void step_crash(void)
 {
 	if (draw(4))
 		return;
-	restart();
+	if (m.path[0])
+		crash_on_disk();
+	else
+		restart();
 	for (unsigned i = 0; i < m.sessions; i++) {
 		struct model_session *s = &m.session[i];
 
@@ -325,42 +434,74 @@ static void step_grant(void)
 {
 	unsigned payer = draw(PAYERS);
 	uint64_t amount = 1 + draw(1000);
+	uint64_t expires = m.timed && draw(2) ? store->now_s + 1 + draw(40 * 86400) : 0;
 
 	model_meet(&m.payer[payer]);
-	assert_int_equal(do_grant(m.payer[payer].id.id, amount, 0, ++m.grants), 0);
-	assert_int_equal(do_grant(m.payer[payer].id.id, amount, 0, m.grants), 0);
+	assert_int_equal(do_grant(m.payer[payer].id.id, amount, expires, ++m.grants), 0);
+	assert_int_equal(do_grant(m.payer[payer].id.id, amount, expires, m.grants), 0);
 	m.payer[payer].credit += amount;
+}
+
+/* What the node earned, and never more. */
+static void step_give(void)
+{
+	unsigned payer = draw(PAYERS);
+	uint64_t amount = 1 + draw(100), have;
+	struct account own;
+	int err;
+
+	begin();
+	assert_int_equal(finish(account_of_key(store->db, node.id, &own)), 0);
+	for (have = amount_u64(own.balance); amount <= have / 2 && draw(4);)
+		amount *= 2;
+	err = do_give(m.payer[payer].id.id, amount, ++m.grants);
+	if (memcmp(m.payer[payer].id.id, node.id, KEY_LEN) == 0) {
+		assert_int_equal(err, -EINVAL);
+		return;
+	}
+	assert_int_equal(err, have >= amount ? 0 : -EDQUOT);
+	if (err)
+		return;
+	model_meet(&m.payer[payer]);
+	m.payer[payer].credit += amount;
+	assert_int_equal(do_give(m.payer[payer].id.id, amount, m.grants), 0);
+	assert_int_equal(do_give(m.payer[payer].id.id, amount + 1, m.grants), -EEXIST);
+}
+
+static void step_time(void)
+{
+	store->now_s += draw(2) ? 3600 : draw(1800);
+	if (m.timed && !draw(3))
+		store->now_s += draw(35 * 86400);
+	if (m.timed && !draw(10))
+		store->now_s -= draw(35 * 86400); /* a clock that is set back */
 }
 
 static void step(void)
 {
-	struct model_session *s = m.sessions ? &m.session[draw(m.sessions)] : NULL;
-	uint32_t what = draw(20);
+	static void (*const of_session[])(struct model_session *) = {
+		step_carry,  step_carry,   step_carry, step_carry,  step_carry,     step_carry,
+		step_issue,  step_issue,   step_issue, step_issue,  step_cosign,    step_cosign,
+		step_cosign, step_dispute, step_close, step_undone, step_duplicate,
+	};
+	static void (*const others[])(void) = {
+		step_open, step_open, step_crash, step_grant, step_give, step_time, post_all,
+	};
+	uint32_t what = draw(ARRAY_SIZE(of_session) + ARRAY_SIZE(others));
 
-	if (what < 2 || !s)
+	if (!m.sessions)
 		step_open();
-	else if (what < 8)
-		step_carry(s);
-	else if (what < 12)
-		step_issue(s);
-	else if (what < 15)
-		step_cosign(s);
-	else if (what < 16)
-		step_duplicate(s);
-	else if (what < 17)
-		step_dispute(s);
-	else if (what < 18)
-		step_close(s);
-	else if (what < 19)
-		step_crash();
+	else if (what < ARRAY_SIZE(of_session))
+		of_session[what](&m.session[draw(m.sessions)]);
 	else
-		step_grant();
+		others[what - ARRAY_SIZE(of_session)]();
 }
 
 static void check_world(void)
 {
 	/* Who keeps to the window is never asked for more than its credit. */
-	assert_int_equal(count_of("SELECT count(*) FROM session WHERE hold < amount"), 0);
+	if (!m.timed)
+		assert_int_equal(count_of("SELECT count(*) FROM session WHERE hold < amount"), 0);
 	check_invariants();
 	for (unsigned i = 0; i < PAYERS; i++) {
 		struct ledger_payer said;
@@ -372,25 +513,44 @@ static void check_world(void)
 	}
 }
 
-static void test_random_worlds(void **state)
+static void world_new(uint32_t world, const char *dir)
 {
 	static const uint64_t prices[] = {0, 1, 1000, 1 << 20, 123456789};
 
+	seed = world + 1;
+	teardown(NULL);
+	memset(&m, 0, sizeof(m));
+	m.world = (struct test_world){prices[draw(5)], prices[draw(5)], MIB << draw(5),
+				      draw(2) ? draw(100000) : 0, draw(2) * draw(300000)};
+	m.timed = world % 3 == 2;
+	for (unsigned i = 0; i < PAYERS; i++)
+		test_identity(&m.payer[i].id, (uint8_t)(10 + i));
+	if (m.timed && draw(2))
+		m.payer[0].id = node; /* its own client */
+	if (world % ON_DISK == 0)
+		snprintf(m.path, sizeof(m.path), "%s/%u.db", dir, world);
+	store_new_at(m.path[0] ? m.path : DB_MEMORY, &m.world);
+}
+
+static void test_random_worlds(void **state)
+{
+	const char *wanted = getenv("WORLDS");
+	uint32_t worlds = wanted ? (uint32_t)atoi(wanted) : WORLDS;
+	char dir[TEST_DIR];
+
 	(void)state;
-	for (uint32_t world = 0; world < WORLDS; world++) {
-		seed = world + 1;
-		teardown(NULL);
-		memset(&m, 0, sizeof(m));
-		m.world = (struct test_world){prices[draw(5)], prices[draw(5)], MIB << draw(5),
-					      draw(2) ? draw(100000) : 0, draw(2) * 50000};
-		for (unsigned i = 0; i < PAYERS; i++)
-			test_identity(&m.payer[i].id, (uint8_t)(10 + i));
-		store_new(&m.world);
+	test_dir_make(dir);
+	for (uint32_t world = 0; world < worlds; world++) {
+		world_new(world, dir);
 		for (int i = 0; i < STEPS; i++) {
 			step();
 			check_world();
 		}
 	}
+	printf("%u worlds of %d events\n", worlds, STEPS);
+	store_close(store);
+	store_new(&plain);
+	test_dir_remove(dir);
 }
 
 /* ---- one payer who never signs ---- */
