@@ -51,6 +51,36 @@ def same(shown, real, what):
     suite.check(not found, f"{what}: " + ("as documented" if not found else "; ".join(found)))
 
 
+def reports(examples):
+    sessions = {relay: client.status()["relay"]["session"], exit_: client.status()["exit"]["session"]}
+    node, agent = examples("GET /v1/explain")
+    for who, session in sessions.items():
+        same(node, who.api(f"/v1/explain?session={session}"), f"explain of the {who.name}")
+        (shown,) = examples("GET /v1/bookings")
+        bookings = wait_for(lambda who=who, session=session: (b := who.api(f"/v1/bookings?session={session}&after=0"))["bookings"] and b, "a booking")
+        shown["bookings"][0].update(key="", account="", source="")
+        same(shown, bookings, f"bookings of the {who.name}")
+        suite.check(not who.api("/v1/explain?session=" + "00" * 16).get("session"), "a session nobody knows")
+        agents, nodes = examples("GET /v1/reconcile")
+        for documented, of in ((agents, client), (nodes, who)):
+            real = of.api(f"/v1/reconcile?session={session}")
+            # Which lines there are depends on what happened: each is documented, with numbers.
+            names = [r.get("count") or r.get("line") for r in real.pop("rows")]
+            suite.check(names and all(f"`{n}`" in DOC or f'"{n}"' in DOC or n in reasons() for n in names), f"reconcile: rows {names}")
+            documented.pop("rows")
+            same(documented, real, f"reconcile of the {of.name}")
+    same(agent, client.api(f"/v1/explain?session={sessions[relay]}"), "explain of the agent")
+    for who in (relay, exit_):
+        (shown,) = examples("GET /v1/earnings")
+        real = who.api("/v1/earnings?after=0")
+        same({"schema": 1, "earnings": [], "next": 0}, dict(real, earnings=[]), f"earnings of the {who.name}") if not real["earnings"] else \
+            same(shown, real, f"earnings of the {who.name}")
+
+
+def reasons():
+    return re.findall(r"^\tX\((\w+), \"", (TOP / "relay/drops.h").read_text(encoding="utf-8"), re.M)
+
+
 def answers():
     exit_.start()
     relay.start()
@@ -64,8 +94,7 @@ def answers():
     real["exit"] = exit_.api("/v1/status")["exit"]
     same(node, real, "status of nodes")
     same(agent, client.api("/v1/status"), "status of the agent")
-    reasons = re.findall(r"^\tX\((\w+), \"", (TOP / "relay/drops.h").read_text(encoding="utf-8"), re.M)
-    suite.equal(sorted(real["relay"]["drops"]), sorted(reasons), "drops: every reason of relay/drops.h")
+    suite.equal(sorted(real["relay"]["drops"]), sorted(reasons()), "drops: every reason of relay/drops.h")
     node, agent = examples("GET /v1/sessions")
     for who in (relay, exit_):
         same(node, who.api("/v1/sessions"), f"sessions of the {who.name}")
@@ -74,6 +103,7 @@ def answers():
         (shown,) = examples(f"GET /v1/{name}")
         for who in (relay, exit_, client):
             same(shown, who.api(f"/v1/{name}?after=0"), f"{name} of the {who.name}")
+    reports(examples)
     (shown,) = examples("GET /v1/descriptor")
     for who in (relay, exit_):
         same(shown, who.api("/v1/descriptor"), f"descriptor of the {who.name}")
