@@ -11,7 +11,9 @@ enum {
 	CURSOR_SHIFT = 40, /* a cursor is an hour and, below that, a booking's number */
 };
 
-#define PAY "pay:"
+/* No booking is as late, and a cursor has room for it. */
+#define HOURS_MAX (UINT64_C(1) << 22)
+#define PAY       "pay:"
 
 /* The next booking at or after hour and beyond number, within the question's hours. */
 struct posting {
@@ -145,7 +147,7 @@ int earnings_query(struct store *s, const struct query *q, struct query_rows *ro
 	rows->next = 0;
 	if (q->after == 0)
 		p.hour = q->since;
-	if (p.hour < q->since || p.hour >= q->until || q->until >> (62 - CURSOR_SHIFT))
+	if (p.hour < q->since || p.hour >= q->until || q->until > HOURS_MAX)
 		return q->since >= q->until ? 0 : -EINVAL;
 	for (; scanned < SCAN_MAX; scanned++) {
 		uint64_t seen = p.hour << CURSOR_SHIFT | p.txn;

@@ -70,11 +70,6 @@ def reports(examples):
             documented.pop("rows")
             same(documented, real, f"reconcile of the {of.name}")
     same(agent, client.api(f"/v1/explain?session={sessions[relay]}"), "explain of the agent")
-    for who in (relay, exit_):
-        (shown,) = examples("GET /v1/earnings")
-        real = who.api("/v1/earnings?after=0")
-        same({"schema": 1, "earnings": [], "next": 0}, dict(real, earnings=[]), f"earnings of the {who.name}") if not real["earnings"] else \
-            same(shown, real, f"earnings of the {who.name}")
 
 
 def reasons():
@@ -116,6 +111,10 @@ def posts():
     (answer,) = examples("POST /v1/down")
     same(answer, client.api("/v1/down", {}), "down")
     client.process.wait(15)
+    (shown,) = examples("GET /v1/earnings")
+    for who in (relay, exit_):
+        real = wait_for(lambda who=who: (e := who.api("/v1/earnings?after=0"))["earnings"] and e, f"earnings of the {who.name}")
+        same(shown, real, f"earnings of the {who.name}")
 
 
 suite.run(answers, posts)
