@@ -24,6 +24,8 @@ struct waiter {
 		ledger_done done;
 		ledger_settled settled;
 		ledger_rows rows;
+		ledger_took_promise promised;
+		ledger_took_receipt adopted;
 	};
 	void *arg;
 };
@@ -342,6 +344,23 @@ void ledger_query(struct ledger *l, const struct query *q, ledger_rows done, voi
 	ledger_ask(l, &r, &(struct waiter){.rows = done, .arg = arg});
 }
 
+void ledger_promise(struct ledger *l, const struct grant *g, ledger_took_promise done, void *arg)
+{
+	struct ledger_request r = request_of(LEDGER_PROMISE, NULL, NULL);
+
+	r.grant = *g;
+	ledger_ask(l, &r, &(struct waiter){.promised = done, .arg = arg});
+}
+
+void ledger_adopt(struct ledger *l, const struct body_held *held, ledger_took_receipt done,
+		  void *arg)
+{
+	struct ledger_request r = request_of(LEDGER_ADOPT, NULL, NULL);
+
+	r.held = *held;
+	ledger_ask(l, &r, &(struct waiter){.adopted = done, .arg = arg});
+}
+
 /* ---- answers ---- */
 
 static void waiter_call(const struct waiter *w, const struct ledger_answer *a)
@@ -363,6 +382,12 @@ static void waiter_call(const struct waiter *w, const struct ledger_answer *a)
 		break;
 	case LEDGER_QUERY:
 		w->rows(w->arg, a->err, a->err ? NULL : &a->rows);
+		break;
+	case LEDGER_PROMISE:
+		w->promised(w->arg, a->err, a->err ? NULL : &a->promised);
+		break;
+	case LEDGER_ADOPT:
+		w->adopted(w->arg, a->err, a->err ? NULL : &a->adopted);
 		break;
 	case LEDGER_DISPUTE:
 	case LEDGER_CLOSE:

@@ -14,6 +14,10 @@
 #include "proto/descriptor.h"
 #include "proto/receipt.h"
 
+enum {
+	LEDGER_ISSUERS_MAX = 16,
+};
+
 struct ledger_config {
 	char database[256];        /* path of ledger.db */
 	char identity_file[256];   /* read by the ledger after the fork */
@@ -34,6 +38,8 @@ struct ledger_config {
 	uint64_t retention_days; /* how long settled receipts are kept; 0: for ever */
 	uint32_t fee_ppm;        /* of what is paid in new sessions, to fee_account; 0: none */
 	uint8_t fee_account[KEY_LEN];
+	uint8_t issuers[LEDGER_ISSUERS_MAX][KEY_LEN]; /* whose promises are taken for credit */
+	size_t issuer_count;
 };
 
 struct ledger;
@@ -73,6 +79,19 @@ struct ledger_settled {
 	bool fresh;     /* false: there is nothing new since */
 };
 
+/* An issuer's promise was booked, now or (known) before. */
+struct ledger_promised {
+	struct ledger_payer payer; /* the one it names */
+	bool known;
+};
+
+/* A receipt was shown again. */
+struct ledger_adopted {
+	uint64_t seq; /* of the session's newest receipt by now */
+	bool news;    /* the books did not have the one that was shown */
+	bool frozen;  /* it contradicts another one of its session: both are kept */
+};
+
 /* err: 0, or -errno: -EACCES unknown, ended or frozen session, -EBADMSG bad signature or not the
  * outstanding receipt, -EALREADY nothing to issue a receipt for, -EEXIST a session id or grant key
  * used before, -ERANGE numbers beyond what the books hold, or one that passes (below). The pointer
@@ -82,6 +101,8 @@ typedef void (*ledger_issued)(void *arg, int err, const struct receipt_offer *of
 typedef void (*ledger_signed)(void *arg, int err, const struct ledger_payer *payer);
 typedef void (*ledger_done)(void *arg, int err);
 typedef void (*ledger_settled)(void *arg, int err, const struct ledger_settled *settled);
+typedef void (*ledger_took_promise)(void *arg, int err, const struct ledger_promised *promised);
+typedef void (*ledger_took_receipt)(void *arg, int err, const struct ledger_adopted *adopted);
 typedef void (*ledger_rows)(void *arg, int err, const struct query_rows *rows);
 
 /* A full or read-only disk, a write that failed, no memory: nothing was committed, the ledger says
@@ -133,6 +154,13 @@ void ledger_settle(struct ledger *l, uint64_t epoch, ledger_settled done, void *
 /* The same out of what this node earned, never more than it has: -EDQUOT; -EINVAL to itself. */
 void ledger_grant_earned(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_t amount,
 			 const uint8_t key[static NONCE_LEN], ledger_done done, void *arg);
+/* An issuer's promise. -EPERM: not at this node, or no issuer of ours; -ETIME: expired; -EBADMSG:
+ * not valid; -EEXIST: its serial was used for another one. */
+void ledger_promise(struct ledger *l, const struct grant *g, ledger_took_promise done, void *arg);
+/* A receipt both signed, with its terms, which the books may have lost: taken over if it is newer
+ * than what they have of its session. -EBADMSG: not ours or not valid. */
+void ledger_adopt(struct ledger *l, const struct body_held *held, ledger_took_receipt done,
+		  void *arg);
 /* One page of rows for the API. */
 void ledger_query(struct ledger *l, const struct query *q, ledger_rows done, void *arg);
 

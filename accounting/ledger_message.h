@@ -22,6 +22,8 @@ enum ledger_kind {
 	LEDGER_GRANT_EARNED,
 	LEDGER_QUERY,
 	LEDGER_SETTLE, /* seq: the epoch, or 0 */
+	LEDGER_PROMISE,
+	LEDGER_ADOPT,
 	LEDGER_KINDS,
 };
 
@@ -36,6 +38,10 @@ struct ledger_request {
 	uint8_t key[NONCE_LEN];
 	uint8_t signature[SIGNATURE_LEN];
 	struct query query;
+	union {
+		struct grant grant;
+		struct body_held held;
+	};
 };
 
 struct ledger_answer {
@@ -46,6 +52,8 @@ struct ledger_answer {
 		struct ledger_payer payer;
 		struct receipt_offer offer;
 		struct ledger_settled settled;
+		struct ledger_promised promised;
+		struct ledger_adopted adopted;
 		struct query_rows rows; /* cut after the last row in use */
 		struct ledger_identity identity;
 	};

@@ -62,6 +62,7 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 		[QUERY_BOOKINGS] = sizeof(struct query_booking),
 		[QUERY_EARNINGS] = sizeof(struct query_earning),
 		[QUERY_EPOCHS] = sizeof(struct query_epoch),
+		[QUERY_PROMISES] = sizeof(struct query_promise),
 	};
 	size_t header = offsetof(struct ledger_answer, payer);
 
@@ -79,6 +80,10 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 		return header + sizeof(a->offer);
 	case LEDGER_SETTLE:
 		return header + sizeof(a->settled);
+	case LEDGER_PROMISE:
+		return header + sizeof(a->promised);
+	case LEDGER_ADOPT:
+		return header + sizeof(a->adopted);
 	case LEDGER_QUERY:
 		return header + offsetof(struct query_rows, credit) +
 		       (size_t)a->rows.count * row[a->rows.kind];
@@ -117,6 +122,10 @@ static int answer_kind(struct store *store, const struct ledger_request *r, stru
 		return store_grant_earned(store, r->payer, r->amount, r->key);
 	case LEDGER_QUERY:
 		return store_query(store, &r->query, &a->rows);
+	case LEDGER_PROMISE:
+		return store_promise(store, &r->grant, &a->promised);
+	case LEDGER_ADOPT:
+		return store_adopt(store, &r->held, &a->adopted);
 	case LEDGER_READY:
 	case LEDGER_KINDS:
 		break;
@@ -514,10 +523,12 @@ static void process_start(struct process *p)
 		.settlement = c->settlement[0] ? c->settlement : NULL,
 		.retention_days = c->retention_days,
 		.fee_ppm = c->fee_ppm,
+		.issuer_count = c->issuer_count,
 	};
 	int err;
 
 	memcpy(books.fee_account, c->fee_account, KEY_LEN);
+	memcpy(books.issuers, c->issuers, sizeof(books.issuers));
 	process_read_key(p);
 	err = store_open(&p->store, c->database, &books, p->by, clock_wall());
 	if (err) {

@@ -117,6 +117,7 @@ int pages_query(struct db *db, const struct query *q, struct query_rows *rows)
 	case QUERY_BOOKINGS:
 	case QUERY_EARNINGS:
 	case QUERY_EPOCHS:
+	case QUERY_PROMISES:
 		break;
 	}
 	return -EINVAL;

@@ -3,6 +3,7 @@
 #ifndef ACCOUNTING_QUERY_H
 #define ACCOUNTING_QUERY_H
 
+#include "proto/grant.h"
 #include "proto/receipt.h"
 
 enum query_kind {
@@ -14,6 +15,7 @@ enum query_kind {
 	QUERY_BOOKINGS, /* struct query_booking, has_session's in order; none in a client's books */
 	QUERY_EARNINGS, /* struct query_earning; only in a provider's books */
 	QUERY_EPOCHS,   /* struct query_epoch; not in a client's books */
+	QUERY_PROMISES, /* struct query_promise, in order of arrival; operator's books only */
 };
 
 struct query {
@@ -116,6 +118,11 @@ struct query_epoch {
 	struct batch_head head; /* from EPOCH_WRITTEN on */
 };
 
+struct query_promise {
+	struct grant grant;
+	uint64_t hour; /* when it was taken */
+};
+
 enum {
 	QUERY_PAGE = 64
 };
@@ -133,6 +140,7 @@ struct query_rows {
 		struct query_booking booking[QUERY_PAGE];
 		struct query_earning earning[QUERY_PAGE];
 		struct query_epoch epoch[QUERY_PAGE];
+		struct query_promise promise[QUERY_PAGE];
 	};
 };
 

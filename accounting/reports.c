@@ -66,6 +66,8 @@ int store_query(struct store *s, const struct query *q, struct query_rows *rows)
 		return earnings_query(&view, q, rows);
 	case QUERY_EPOCHS:
 		return epochs_query(&view, q, rows);
+	case QUERY_PROMISES:
+		return promises_query(&view, q, rows);
 	default:
 		return pages_query(view.db, q, rows);
 	}

@@ -107,6 +107,9 @@ MUST_CHECK int session_row_read(struct db_stmt *q, struct session *x);
 MUST_CHECK int session_row_find(struct store *s, const uint8_t key[static SESSION_ID_LEN],
 				struct session *x); /* -EACCES: none */
 MUST_CHECK int session_row_save(struct store *s, const struct session *x);
+/* A new row with x's key, payer, role, state, terms and price; nothing signed yet. */
+MUST_CHECK int session_row_insert(struct store *s, const struct session *x);
+/* The same for an open session under the terms on offer. */
 MUST_CHECK int session_row_add(struct store *s, enum role role,
 			       const uint8_t key[static SESSION_ID_LEN],
 			       const uint8_t payer[static KEY_LEN]);
@@ -145,9 +148,21 @@ MUST_CHECK int payer_holds_expire(struct store *s, const uint8_t key[static KEY_
 
 /* ---- sessions.c ---- */
 
-/* An open session is over: closed if all is signed, else unpaid, a default, and a receipt to ask
- * for. */
+/* An open session is over: closed if all is signed, else unpaid, and a default. */
 MUST_CHECK int session_row_end(struct store *s, struct session *x);
+/* A receipt both signed, beyond the session's head: it is the head now, is posted, and counts for
+ * the payer's window and debt. An offer that waited goes. */
+MUST_CHECK int session_signed(struct store *s, struct session *x, const struct receipt *r,
+			      struct payer *p, struct live *live);
+
+/* ---- store.c ---- */
+
+/* Receipts name terms by their hash: these are kept. */
+MUST_CHECK int terms_row_add(struct store *s, const struct terms *t);
+
+/* ---- promises.c ---- */
+
+MUST_CHECK int promises_query(struct store *s, const struct query *q, struct query_rows *rows);
 
 /* ---- evidence.c ---- */
 

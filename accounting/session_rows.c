@@ -76,21 +76,21 @@ int session_row_save(struct store *s, const struct session *x)
 	return db_run(q);
 }
 
-int session_row_add(struct store *s, enum role role, const uint8_t key[static SESSION_ID_LEN],
-		    const uint8_t payer[static KEY_LEN])
+int session_row_insert(struct store *s, const struct session *x)
 {
 	struct db_stmt *q = db_prepare(
 		s->db, "INSERT INTO session(key, provider, payer, role, state, terms, hour, price, "
 		       "posted_hour, fee_ppm, fee_account) "
-		       "VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)");
+		       "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 
-	db_bind_blob(q, key, SESSION_ID_LEN);
+	db_bind_blob(q, x->key, SESSION_ID_LEN);
 	db_bind_blob(q, s->by->id, KEY_LEN);
-	db_bind_blob(q, payer, KEY_LEN);
-	db_bind_u64(q, role);
-	db_bind_blob(q, s->terms_hash[role], KEY_LEN);
+	db_bind_blob(q, x->payer, KEY_LEN);
+	db_bind_u64(q, x->role);
+	db_bind_u64(q, x->state);
+	db_bind_blob(q, x->terms, KEY_LEN);
 	db_bind_u64(q, s->now_s / HOUR);
-	db_bind_u64(q, le64_get(s->terms[role].body.price));
+	db_bind_u64(q, x->price);
 	db_bind_u64(q, s->now_s / HOUR);
 	db_bind_u64(q, s->config.fee_ppm);
 	if (s->config.fee_ppm)
@@ -98,6 +98,21 @@ int session_row_add(struct store *s, enum role role, const uint8_t key[static SE
 	else
 		db_bind_null(q);
 	return db_run(q);
+}
+
+int session_row_add(struct store *s, enum role role, const uint8_t key[static SESSION_ID_LEN],
+		    const uint8_t payer[static KEY_LEN])
+{
+	struct session x = {
+		.role = role,
+		.state = SESSION_OPEN,
+		.price = le64_get(s->terms[role].body.price),
+	};
+
+	memcpy(x.key, key, SESSION_ID_LEN);
+	memcpy(x.payer, payer, KEY_LEN);
+	memcpy(x.terms, s->terms_hash[role], KEY_LEN);
+	return session_row_insert(s, &x);
 }
 
 int session_row_cost(const struct session *x, uint64_t *cost)

@@ -43,12 +43,12 @@ int store_issue(struct store *s, const uint8_t session[static SESSION_ID_LEN], u
 	return err;
 }
 
-/* What follows for the session itself: an unpaid one is asked for the rest or closed; a live one is
+/* What follows for the session itself: an unpaid one is closed if that was all; a live one is
  * posted once an hour. */
 static int session_follow_up(struct store *s, struct session *x)
 {
 	if (x->state == SESSION_UNPAID && session_row_unsigned(x))
-		return session_row_offer(s, x);
+		return 0;
 	if (x->state == SESSION_UNPAID) {
 		x->state = SESSION_CLOSED;
 		return session_release(s, x);
@@ -56,11 +56,11 @@ static int session_follow_up(struct store *s, struct session *x)
 	return x->posted_hour == s->now_s / HOUR ? 0 : session_post(s, x);
 }
 
-/* The outstanding receipt is signed: head, window, debt, credits, and what comes next. Bytes signed
- * in a live session make as many of debt good; and what is worked off may not outlast the debt
- * itself, which a late signature takes away. */
-static int session_signed(struct store *s, struct session *x, const struct receipt *r,
-			  struct payer *p, struct live *live)
+/* Head, window, debt, credits, and what comes next. Bytes signed in a live session make as many of
+ * debt good; and what is worked off may not outlast the debt itself, which a late signature takes
+ * away. */
+int session_signed(struct store *s, struct session *x, const struct receipt *r, struct payer *p,
+		   struct live *live)
 {
 	const struct receipt_body *body = &r->offer.body;
 	uint64_t before = x->up + x->down, bytes;
@@ -165,7 +165,7 @@ static int session_unpaid(struct store *s, struct session *x)
 		err = session_post(s, x);
 	if (!err)
 		err = session_hold_until(s, x, s->now_s + HOLD_UNPAID_S);
-	return err || x->outstanding ? err : session_row_offer(s, x);
+	return err;
 }
 
 int session_row_end(struct store *s, struct session *x)
@@ -205,19 +205,29 @@ int store_end(struct store *s, const uint8_t session[static SESSION_ID_LEN], uin
 	return err ? err : session_row_save(s, &x);
 }
 
+/*
+ * What an ended session still wants signed is written only here, when its payer is about to be
+ * asked: it has shown what it holds by then, so books put back from an older copy know which
+ * numbers are used.
+ */
 int store_unpaid(struct store *s, const uint8_t payer[static KEY_LEN], struct receipt_offer *out)
 {
-	struct db_stmt *q = db_prepare(s->db, "SELECT offer FROM session WHERE payer = ? "
-					      "AND state <> 1 AND state = 2 AND offer NOT NULL "
-					      "ORDER BY id LIMIT 1");
-	int got;
-	bool ok;
+	struct db_stmt *q = db_prepare(s->db, SESSION_SELECT "WHERE payer = ? AND state <> 1 "
+							     "AND state = 2 ORDER BY id LIMIT 1");
+	struct session x;
+	int got, err;
 
 	db_bind_blob(q, payer, KEY_LEN);
 	got = db_step(q);
 	if (got != 1)
 		return got < 0 ? got : -ENOENT;
-	ok = db_col_blob(q, out, sizeof(*out));
-	db_done(q);
-	return ok ? 0 : -EIO;
+	err = session_row_read(q, &x);
+	if (!err && !x.outstanding) {
+		err = session_row_offer(s, &x);
+		if (!err)
+			err = session_row_save(s, &x);
+	}
+	if (!err)
+		*out = x.offer;
+	return err;
 }

@@ -127,23 +127,30 @@ int store_unmark(struct store *s, bool keep)
 	return 0;
 }
 
-int store_terms(struct store *s, const struct terms *t)
+int terms_row_add(struct store *s, const struct terms *t)
 {
 	struct db_stmt *q = db_prepare(s->db, "INSERT INTO terms(hash, body) VALUES(?, ?) "
 					      "ON CONFLICT(hash) DO NOTHING");
-	uint8_t role = t->body.role, hash[KEY_LEN];
+	uint8_t hash[KEY_LEN];
+
+	terms_hash(hash, t);
+	db_bind_blob(q, hash, KEY_LEN);
+	db_bind_blob(q, t, sizeof(*t));
+	return db_run(q);
+}
+
+int store_terms(struct store *s, const struct terms *t)
+{
+	uint8_t role = t->body.role;
 	int err;
 
 	if (role == 0 || role >= ROLES)
 		return -EINVAL;
-	terms_hash(hash, t);
-	db_bind_blob(q, hash, KEY_LEN);
-	db_bind_blob(q, t, sizeof(*t));
-	err = db_run(q);
+	err = terms_row_add(s, t);
 	if (err)
 		return err;
 	s->has_terms[role] = true;
 	s->terms[role] = *t;
-	memcpy(s->terms_hash[role], hash, KEY_LEN);
+	terms_hash(s->terms_hash[role], t);
 	return 0;
 }

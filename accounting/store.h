@@ -20,6 +20,8 @@ struct store_config {
 	uint8_t fee_account[KEY_LEN];
 	const char *settlement;  /* directory of the batches, outlives the store; NULL: no epochs */
 	uint64_t retention_days; /* how long settled receipts are kept; 0: for ever */
+	uint8_t issuers[LEDGER_ISSUERS_MAX][KEY_LEN];
+	size_t issuer_count;
 };
 
 /* Below this much free disk no session is opened: what is promised must fit. */
@@ -72,6 +74,9 @@ MUST_CHECK int store_grant(struct store *s, const uint8_t payer[static KEY_LEN],
 MUST_CHECK int store_grant_earned(struct store *s, const uint8_t payer[static KEY_LEN],
 				  uint64_t amount, const uint8_t key[static NONCE_LEN]);
 MUST_CHECK int store_settle(struct store *s, uint64_t epoch, struct ledger_settled *out);
+MUST_CHECK int store_promise(struct store *s, const struct grant *g, struct ledger_promised *out);
+MUST_CHECK int store_adopt(struct store *s, const struct body_held *held,
+			   struct ledger_adopted *out);
 MUST_CHECK int store_query(struct store *s, const struct query *q, struct query_rows *rows);
 
 /*

@@ -140,6 +140,8 @@ static void get(struct api_call *call, const char *path, const struct evkeyvalq 
 		api_books(call, QUERY_CREDITS, params);
 	else if (strcmp(path, "/v1/receipts") == 0)
 		api_books(call, QUERY_RECEIPTS, params);
+	else if (strcmp(path, "/v1/promises") == 0)
+		api_books(call, QUERY_PROMISES, params);
 	else if (strcmp(path, "/v1/terms") == 0)
 		api_books(call, QUERY_TERMS, params);
 	else if (strcmp(path, "/v1/explain") == 0)

@@ -41,6 +41,24 @@ static json_t *credit(const struct query_credit *c)
 			 api_number(c->window), "debt", api_number(c->debt));
 }
 
+static json_t *promise(const struct query_promise *p)
+{
+	const struct grant_body *b = &p->grant.body;
+	char serial[2 * NONCE_LEN + 1];
+
+	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "issuer", api_key(b->issuer), "serial",
+			 text_hex(serial, b->serial, NONCE_LEN), "payer", api_key(b->payer),
+			 "limit", api_number(le64_get(b->limit)), "expires",
+			 api_number(le64_get(b->expires)), "hour", api_number(p->hour));
+}
+
+static json_t *row(const struct query_rows *rows, uint32_t i)
+{
+	if (rows->kind == QUERY_CREDITS)
+		return credit(&rows->credit[i]);
+	return rows->kind == QUERY_PROMISES ? promise(&rows->promise[i]) : exported(rows, i);
+}
+
 static const char *list_name(enum query_kind kind)
 {
 	switch (kind) {
@@ -52,6 +70,8 @@ static const char *list_name(enum query_kind kind)
 		return "receipts";
 	case QUERY_TERMS:
 		return "terms";
+	case QUERY_PROMISES:
+		return "promises";
 	default:
 		return "rows"; /* api_reports.c has the others */
 	}
@@ -68,8 +88,7 @@ static void answer_rows(void *arg, int err, const struct query_rows *rows)
 	}
 	list = json_array();
 	for (uint32_t i = 0; i < rows->count; i++)
-		json_array_append_new(list, rows->kind == QUERY_CREDITS ? credit(&rows->credit[i])
-									: exported(rows, i));
+		json_array_append_new(list, row(rows, i));
 	api_answer(call, json_pack("{s:o, s:o}", list_name(rows->kind), list, "next",
 				   api_number(rows->next)));
 }

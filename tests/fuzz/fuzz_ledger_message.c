@@ -76,7 +76,7 @@ static void sign(struct ledger_request *r)
 	struct session x;
 	struct receipt receipt;
 
-	if (session_find(store, r->session, &x) != 0 || !x.outstanding)
+	if (session_row_find(store, r->session, &x) != 0 || !x.outstanding)
 		return;
 	receipt_cosign(&receipt, &x.offer, &payer);
 	r->seq = le64_get(x.offer.body.seq);

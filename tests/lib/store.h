@@ -303,8 +303,7 @@ static const char *const never[] = {
 	"WHERE session = s.id) OR seq <> (SELECT coalesce(max(seq), 0) FROM receipt "
 	"WHERE session = s.id)",
 	"SELECT count(*) FROM session WHERE state = 1 AND final_up + final_down <> up + down",
-	"SELECT count(*) FROM session WHERE state = 2 AND (offer IS NULL OR "
-	"final_up + final_down = up + down)",
+	"SELECT count(*) FROM session WHERE state = 2 AND final_up + final_down = up + down",
 	/* Nobody works off more than there is to work off. */
 	"SELECT count(*) FROM payer p WHERE worked > (SELECT "
 	"coalesce(sum(final_up + final_down - up - down), 0) FROM session "

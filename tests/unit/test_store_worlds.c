@@ -247,18 +247,28 @@ static void step_issue(struct model_session *s)
 	assert_int_equal(receipt_check_chain(s->seq ? &s->old : NULL, &offer), RECEIPT_OK);
 }
 
+/* The payer is asked for the oldest of its debts: only now that offer is written. */
+static void model_unpaid(unsigned payer)
+{
+	struct receipt_offer offer;
+	struct model_session *s;
+
+	assert_int_equal(do_unpaid(m.payer[payer].id.id, &offer), 0);
+	s = &m.session[offer.body.session[0] - 1];
+	assert_true(s->payer == payer && s->state == SESSION_UNPAID);
+	if (s->has_offer)
+		assert_memory_equal(&offer, &s->offer, sizeof(offer));
+	s->has_offer = true;
+	s->offer = offer;
+}
+
 static void step_cosign(struct model_session *s)
 {
 	struct ledger_payer said;
 
 	if (!s->has_offer) {
-		struct receipt_offer none;
-
-		if (s->state == SESSION_UNPAID && !do_unpaid(m.payer[s->payer].id.id, &none) &&
-		    none.body.session[0] == s->id[0]) {
-			s->has_offer = true;
-			s->offer = none;
-		}
+		if (s->state == SESSION_UNPAID)
+			model_unpaid(s->payer);
 		return;
 	}
 	if (s->state == SESSION_FROZEN) {
@@ -293,9 +303,7 @@ static void step_duplicate(struct model_session *s)
 
 static void step_dispute(struct model_session *s)
 {
-	/* An unpaid session always has a receipt to dispute, if not one the model has seen. */
-	bool frozen = s->state == SESSION_FROZEN;
-	bool offered = s->has_offer || s->state == SESSION_UNPAID;
+	bool frozen = s->state == SESSION_FROZEN, offered = s->has_offer;
 	int err;
 
 	if (draw(3))
