@@ -65,6 +65,20 @@ MUST_CHECK int wallet_accuse(struct wallet *w, const struct dispute *d, struct e
 MUST_CHECK int wallet_dispute(struct wallet *w, const struct dispute *d, struct evidence *out);
 MUST_CHECK int wallet_ended(struct wallet *w, const uint8_t session[static SESSION_ID_LEN]);
 
+/* The newest receipt of a session, and the terms it names. */
+struct wallet_held {
+	uint64_t mark; /* for the one before it */
+	struct body_held held;
+};
+/* The sessions of a payer with a provider by their newest receipt, the one signed last first: that
+ * of the first below mark (0: of all). -ENOENT: none. */
+MUST_CHECK int wallet_held(struct wallet *w, const uint8_t provider[static KEY_LEN],
+			   const uint8_t payer[static KEY_LEN], uint64_t mark,
+			   struct wallet_held *out);
+/* That of one session. -ENOENT: none of ours, or nothing signed in it. */
+MUST_CHECK int wallet_held_of(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
+			      struct body_held *out);
+
 /* One page of rows; QUERY_EXPLAIN: -ENOENT if there is no such session. */
 MUST_CHECK int wallet_query(struct wallet *w, const struct query *q, struct query_rows *rows);
 

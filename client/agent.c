@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "client/grants.h"
 #include "client/link.h"
 #include "client/liveness.h"
 #include "client/timer.h"
@@ -35,6 +36,7 @@ struct agent {
 	struct event_base *base;
 
 	struct wallet *wallet;
+	char grants[GRANTS_PATH];
 	struct provider *relay, *exit;
 	struct datapath *datapath;
 
@@ -453,6 +455,7 @@ static void make_providers(struct agent *a)
 		.network = s->config.network,
 		.max_price = s->config.max_price,
 		.wallet = a->wallet,
+		.grants = a->grants,
 	};
 
 	memcpy(config.subject, s->exit.body.node, KEY_LEN);
@@ -510,6 +513,7 @@ int agent_create(struct agent **out, struct event_base *base, const struct agent
 	a->relay_again.timer = timer_new(base, relay_due, a);
 	a->exit_again.timer = timer_new(base, exit_due, a);
 	a->network_timer = timer_new(base, network_due, a);
+	grants_path(a->grants, setup->config.data_dir);
 	make_datapath(a, guard);
 	make_providers(a);
 	watch_network(a);

@@ -7,9 +7,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/judge.h"
+#include "client/opening.h"
 #include "client/timer.h"
 #include "proto/lengths.h"
-#include "proto/statement.h"
 
 #define OPEN_TIMEOUT_MS   5000
 #define COSIGN_TIMEOUT_MS 3000
@@ -24,6 +24,7 @@ struct provider {
 	const struct provider_ops *ops;
 	void *arg;
 	struct control_client *control;
+	struct presenting *presenting;
 	struct terms terms;
 	struct judge judge;
 	enum provider_state state;
@@ -122,6 +123,7 @@ static void open_later(struct provider *p, uint64_t ms, const char *why)
 }
 
 static void open_refused(struct provider *p, uint32_t code);
+static void open_silent(struct provider *p);
 
 const char *provider_terms_unfair(const struct terms *t, uint64_t max_price)
 {
@@ -222,9 +224,7 @@ static void open_answered(void *arg, uint8_t verb, const uint8_t *body, size_t l
 	} else if (verb == VERB_REFUSED && len == sizeof(struct body_refused)) {
 		open_refused(p, le32_get(((const struct body_refused *)body)->code));
 	} else {
-		control_client_restart(p->control);
-		open_later(p, 0, "it does not answer");
-		provider_tell(p, PROVIDER_SILENT);
+		open_silent(p);
 	}
 }
 
@@ -252,33 +252,6 @@ static void open_refused(struct provider *p, uint32_t code)
 	}
 }
 
-/* Our signed statement that this control key may open a session we pay for. */
-static void fill_open(struct provider *p, struct body_open *open)
-{
-	const struct statement_values v = {
-		.network = p->config.network,
-		.provider = p->config.descriptor.body.node,
-		.client_control = p->config.control.pub,
-		.subject = open->exit,
-		.terms = open->terms,
-		.payer = open->payer,
-		.nonce = open->nonce,
-	};
-	struct open_statement s;
-
-	memcpy(open->exit, p->config.subject, KEY_LEN);
-	terms_hash(open->terms, &p->terms);
-	memcpy(open->payer, p->config.payer->id, KEY_LEN);
-	memcpy(open->nonce, p->nonce, NONCE_LEN);
-	statement_make(&s, &v);
-	identity_sign(open->signature, &s, sizeof(s), p->config.payer);
-}
-
-/* OPEN and ADD_PEER have one layout: what is opened, terms, payer, nonce, signature. */
-static_assert(sizeof(struct body_open) == sizeof(struct body_add_peer), "OPEN is not ADD_PEER");
-static_assert(offsetof(struct body_open, signature) == offsetof(struct body_add_peer, signature),
-	      "OPEN is not ADD_PEER");
-
 static void try_open(struct provider *p)
 {
 	uint8_t verb = p->config.role == ROLE_RELAY ? VERB_OPEN : VERB_ADD_PEER;
@@ -290,7 +263,7 @@ static void try_open(struct provider *p)
 		describe(p);
 		return;
 	}
-	fill_open(p, &open);
+	opening_fill(&open, &p->config, &p->terms, p->nonce);
 	log_debug("%s: asking for a session", role_name(p));
 	if (!control_client_request(p->control, verb, &open, sizeof(open), OPEN_TIMEOUT_MS,
 				    open_answered, p))
@@ -304,7 +277,34 @@ static void open_due(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (p->state == PROVIDER_OPENING)
+		presenting_start(p->presenting, p->control);
+}
+
+static void open_silent(struct provider *p)
+{
+	control_client_restart(p->control);
+	open_later(p, 0, "it does not answer");
+	provider_tell(p, PROVIDER_SILENT);
+}
+
+static void presented(void *arg, bool answered)
+{
+	struct provider *p = arg;
+
+	if (p->state != PROVIDER_OPENING)
+		return;
+	if (answered)
 		try_open(p);
+	else
+		open_silent(p);
+}
+
+static void credited(void *arg, uint64_t credit)
+{
+	struct provider *p = arg;
+
+	p->credit = credit;
+	p->refused_credit = false;
 }
 
 void provider_open(struct provider *p)
@@ -314,6 +314,7 @@ void provider_open(struct provider *p)
 	p->state = PROVIDER_OPENING;
 	crypto_random(p->nonce, sizeof(p->nonce));
 	p->ops->count(p->arg, &p->asked_at);
+	presenting_session(p->presenting);
 	timer_set(p->open_timer, 0);
 }
 
@@ -434,6 +435,8 @@ static void note_due(evutil_socket_t fd, short what, void *arg)
 	if (!p->judge.now.live)
 		return;
 	judge_note(&p->judge);
+	if (p->state == PROVIDER_OPEN && p->window < WINDOW_DRY)
+		presenting_grants(p->presenting, p->control);
 	timer_set(p->note_timer, PROVIDER_NOTE_MS);
 }
 
@@ -528,6 +531,8 @@ static void old_receipt_came(struct provider *p, const struct receipt_offer *off
 	else if (judgement == JUDGE_REFUSE)
 		log_warnx("%s: %s, in an earlier session; see `culvert disputes`", role_name(p),
 			  dispute(p, offer));
+	else
+		presenting_newer(p->presenting, p->control, offer);
 }
 
 static void receipt_came(struct provider *p, const uint8_t *body, size_t len)
@@ -627,22 +632,6 @@ static void event_due(evutil_socket_t fd, short what, void *arg)
 	provider_tell(arg, PROVIDER_ENDED);
 }
 
-static const char *close_reason_text(uint32_t reason)
-{
-	switch (reason) {
-	case CLOSE_IDLE:
-		return "it closed the session as idle";
-	case CLOSE_EXPIRED:
-		return "the terms ran out";
-	case CLOSE_EXIT_GONE:
-		return "the relay lost the exit";
-	case CLOSE_STOPPING:
-		return "it is being stopped";
-	default:
-		return "it closed the session";
-	}
-}
-
 static void closed_came(struct provider *p, const uint8_t *body, size_t len)
 {
 	const struct body_close *closed = (const struct body_close *)body;
@@ -654,7 +643,7 @@ static void closed_came(struct provider *p, const uint8_t *body, size_t len)
 	else if (p->state == PROVIDER_OPEN && le32_get(closed->reason) == CLOSE_DISPUTE)
 		session_disputed(p, "it ended the session over a dispute");
 	else
-		session_gone(p, close_reason_text(le32_get(closed->reason)));
+		session_gone(p, close_text(le32_get(closed->reason)));
 }
 
 /* ---- the channel ----------------------------------------------------------------------------- */
@@ -685,8 +674,10 @@ static void control_handle(void *arg, uint8_t verb, uint32_t id, const uint8_t *
 
 static void control_state(void *arg, bool up)
 {
-	const struct provider *p = arg;
+	struct provider *p = arg;
 
+	if (up)
+		presenting_channel(p->presenting);
 	log_debug("%s: control channel %s", role_name(p), up ? "up" : "silent");
 }
 
@@ -715,9 +706,18 @@ struct provider *provider_create(struct event_base *base, const struct provider_
 		.handle = control_handle,
 		.state = control_state,
 	};
+	static const struct presenting_ops presenting_ops = {presented, credited};
 	struct provider *p = xcalloc(1, sizeof(*p));
+	const struct presenting_config shows = {
+		.wallet = config->wallet,
+		.grants = config->grants,
+		.payer = config->payer->id,
+		.node = p->config.descriptor.body.node,
+		.network = config->network,
+	};
 
 	p->config = *config;
+	p->presenting = presenting_create(&shows, &presenting_ops, p);
 	p->ops = ops;
 	p->arg = arg;
 	p->terms = *offered_terms(p, &config->descriptor);
@@ -740,6 +740,7 @@ void provider_destroy(struct provider *p)
 	if (!p)
 		return;
 	control_client_destroy(p->control);
+	presenting_destroy(p->presenting);
 	event_free(p->open_timer);
 	event_free(p->probe_timer);
 	event_free(p->note_timer);
@@ -780,4 +781,9 @@ const struct body_granted *provider_granted(const struct provider *p)
 const struct body_peer *provider_peer(const struct provider *p)
 {
 	return p->state == PROVIDER_OPEN && p->config.role == ROLE_EXIT ? &p->peer : NULL;
+}
+
+enum presenting_said provider_said(const struct provider *p, const struct grant *g)
+{
+	return presenting_said(p->presenting, g);
 }

@@ -7,7 +7,7 @@
 #define CLIENT_PROVIDER_H
 
 #include "accounting/wallet.h"
-#include "control/client.h"
+#include "client/presenting.h"
 #include "proto/descriptor.h"
 
 #define PROVIDER_KEEPALIVE_MS 20000
@@ -57,6 +57,7 @@ struct provider_config {
 				   */
 	uint64_t network, max_price;
 	struct wallet *wallet;
+	const char *grants; /* the directory they are in; outlives the provider */
 };
 
 /* Why a person should not pay by these terms ("its price is above MaxPrice"), or NULL. max_price 0:
@@ -103,5 +104,8 @@ void provider_view(const struct provider *p, struct provider_view *view);
 /* What the open session was granted; NULL unless open, or of the other role. */
 const struct body_granted *provider_granted(const struct provider *p);
 const struct body_peer *provider_peer(const struct provider *p);
+
+/* What it said of a grant that names it. */
+enum presenting_said provider_said(const struct provider *p, const struct grant *g);
 
 #endif

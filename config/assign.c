@@ -35,6 +35,7 @@ static const char *const wants[] = {
 			 "the length",
 	[OPTION_PREFIXES] = "ADDRESS/LENGTH with no bits set behind the length; write e.g. "
 			    "10.0.0.0/8",
+	[OPTION_KEYS] = "an id as culvert init prints it, 44 characters of base64, one a line",
 	[OPTION_RANGES] = "ADDRESS/LENGTH; write e.g. 192.168.0.0/16; at most 16 of them",
 };
 
@@ -115,6 +116,7 @@ static int assign_item(char *base, const struct option *o, const char *text, con
 	size_t *count = (void *)(base + o->other);
 	struct config_prefix *prefixes = (void *)(base + o->offset);
 	char(*paths)[CONFIG_PATH_MAX] = (void *)(base + o->offset);
+	uint8_t(*keys)[KEY_LEN] = (void *)(base + o->offset);
 
 	switch (o->type) {
 	case OPTION_PATHS:
@@ -125,6 +127,10 @@ static int assign_item(char *base, const struct option *o, const char *text, con
 		if (*count == CONFIG_PREFIXES_MAX)
 			return -1;
 		return parse_prefix(&prefixes[*count], text) ? (++*count, 1) : 0;
+	case OPTION_KEYS:
+		if (*count == CONFIG_ISSUERS_MAX)
+			return -1;
+		return key_from_base64(keys[*count], text) ? (++*count, 1) : 0;
 	case OPTION_RANGES:
 		return ranges_allow((struct ranges *)(void *)(base + o->offset), text);
 	default:
@@ -218,7 +224,8 @@ bool option_assign(void *base, const struct option *o, const char *text, const c
 		return true;
 	if (result < 0)
 		snprintf(why, CONFIG_ERROR_MAX, "%s: one too many; %s", o->key,
-			 o->type == OPTION_PATHS || o->type == OPTION_PREFIXES
+			 o->type == OPTION_PATHS || o->type == OPTION_PREFIXES ||
+					 o->type == OPTION_KEYS
 				 ? "take some out"
 				 : "one IPv4 and one IPv6 is all there may be");
 	else

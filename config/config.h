@@ -21,6 +21,7 @@ enum {
 	CONFIG_PATH_MAX = 256,
 	CONFIG_EXITS_MAX = 64,
 	CONFIG_PREFIXES_MAX = 32,
+	CONFIG_ISSUERS_MAX = 16,
 };
 
 struct config_prefix {
@@ -58,6 +59,8 @@ struct config_node {
 	uint64_t window_start, window_cap, loss_bytes;
 	uint32_t receipt_seconds, loss_ppm, terms_days;
 	/* [Credits] */
+	uint8_t issuers[CONFIG_ISSUERS_MAX][KEY_LEN]; /* whose promises are taken for credit */
+	size_t issuer_count;
 	uint32_t retention_days; /* 0: settled receipts are kept for ever */
 	uint32_t fee_ppm;
 	uint8_t fee_account[KEY_LEN]; /* zero: none */

@@ -102,6 +102,9 @@ static const struct option node_options[] = {
 	{"Price", "TermsDays", OPTION_U32, AT(terms_days), 0, "30", 1, DAY_MAX, "days",
 	 "How long prices and descriptor are good for once signed; they are renewed in time."},
 
+	{"Credits", "Issuer", OPTION_KEYS, AT(issuers), AT(issuer_count), NULL, 0, 0, NULL,
+	 "The key of an issuer whose promises of credit this node takes; one a line, up to 16. It "
+	 "stands in for what its payers spend here: name only who settles with you."},
 	{"Credits", "Retention", OPTION_U32, AT(retention_days), 0, "0", 0, RETENTION_MAX, "days",
 	 "How long receipts are kept once `culvert settle` has put them into a batch; 0: for ever. "
 	 "The newest receipt of each session always stays. Keep the batches elsewhere, too."},

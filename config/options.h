@@ -30,6 +30,7 @@ enum option_type {
 	OPTION_POOLS,    /* struct config_prefix, one per family; other: the IPv6 one */
 	OPTION_PREFIXES, /* struct config_prefix[]; other: the count */
 	OPTION_RANGES,   /* struct ranges */
+	OPTION_KEYS,     /* uint8_t[CONFIG_ISSUERS_MAX][KEY_LEN]; other: the count */
 };
 
 struct option {

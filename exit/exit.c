@@ -180,12 +180,16 @@ void exit_set_self(struct exit_role *e, const struct descriptor *self)
 void exit_payer_changed(struct exit_role *e, const uint8_t id[static KEY_LEN])
 {
 	struct exit_peer *p = NULL;
+	bool asked = false;
 
 	while ((p = peers_next(e->peers, p))) {
 		if (p->state != PEER_LIVE || memcmp(p->payer, id, KEY_LEN) != 0)
 			continue;
-		metering_ask(p);
-		return; /* one answer is for all its sessions */
+		if (!asked)
+			metering_ask(p); /* one answer is for all its sessions */
+		asked = true;
+		if (p->has_debt)
+			session_unpaid(e, id, p->debt.body.session);
 	}
 }
 

@@ -39,7 +39,9 @@ MUST_CHECK int exit_create(struct exit_role **out, const struct exit_config *con
 void exit_set_control(struct exit_role *e, struct control_server *control);
 /* A renewed descriptor: ADD_PEER asks for its terms from now on. */
 void exit_set_self(struct exit_role *e, const struct descriptor *self);
-/* A payer was given credit: its windows are looked at again, and who was held may be released. */
+/* A payer was given credit, or showed receipts the books did not have: its windows are looked at
+ * again, who was held may be released, and what it is asked to sign of earlier sessions may have
+ * changed. */
 void exit_payer_changed(struct exit_role *e, const uint8_t id[static KEY_LEN]);
 /* Takes every peer off the device, shows the last receipts, waits up to two seconds for their
  * signatures, then calls done from the loop; done may destroy the exit. Once. */

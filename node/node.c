@@ -254,6 +254,7 @@ static void end(struct node *n)
 {
 	api_destroy(n->api);
 	ledger_stop(n->ledger);
+	presented_end(n);
 	public_close(n);
 	relay_destroy(n->relay);
 	exit_destroy(n->exit);

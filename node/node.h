@@ -15,6 +15,7 @@
 enum {
 	NODE_EXIT_SLOTS = 2 * CONFIG_EXITS_MAX, /* old ones may still have sessions */
 	NODE_WATCHED = 4,
+	NODE_SHARES = 256,
 };
 
 /* In the DataDir: where the settlement batches are. */
@@ -27,6 +28,14 @@ struct node_keys {
 };
 
 struct api;
+struct presented;
+
+/* How much a client may show in a second. */
+struct presented_share {
+	uint8_t client[KEY_LEN];
+	uint64_t since_ms;
+	uint32_t used;
+};
 
 struct node {
 	const char *config_path;
@@ -40,6 +49,8 @@ struct node {
 	struct relay *relay;    /* NULL without the role */
 	struct exit_role *exit; /* NULL without the role */
 	struct api *api;
+	struct presented *presented; /* questions to the ledger on their way */
+	struct presented_share shares[NODE_SHARES];
 	int public_fd; /* exit without relay: the node opens the public port itself; else -1 */
 	struct event *public_event, *ledger_read, *ledger_write, *watchdog;
 	struct event *signals[NODE_WATCHED];
@@ -67,6 +78,13 @@ void settings_exit(struct exit_config *out, const struct config_node *c,
 /* ---- verbs.c: who answers what ---- */
 void verbs_handle(void *arg, const struct control_caller *caller, uint8_t verb, uint32_t id,
 		  const uint8_t *body, size_t len);
+
+/* ---- presented.c: what a client shows for its payer ---- */
+/* GRANT and HELD. */
+void presented_handle(struct node *n, const struct control_caller *caller, uint8_t verb,
+		      uint32_t id, const uint8_t *body);
+/* Answers on their way to the ledger are forgotten: it is not dispatched any more. */
+void presented_end(struct node *n);
 
 /* ---- public.c: the public port of a node that is an exit only ---- */
 MUST_CHECK int public_open(struct node *n);

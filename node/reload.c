@@ -84,6 +84,7 @@ static const struct {
 	FIXED("[Price] ReceiptEvery", receipt_seconds),
 	FIXED("[Price] LossShare", loss_ppm),
 	FIXED("[Price] TermsDays", terms_days),
+	FIXED("[Credits] Issuer", issuers),
 	FIXED("[Credits] Retention", retention_days),
 	FIXED("[Credits] FeePpm", fee_ppm),
 	FIXED("[Credits] FeeAccount", fee_account),

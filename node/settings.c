@@ -58,6 +58,9 @@ int settings_ledger(struct ledger_config *out, const struct config_node *c,
 	}
 	snprintf(out->identity_file, sizeof(out->identity_file), "%s", c->identity);
 	memcpy(out->name, c->name, sizeof(out->name));
+	static_assert(sizeof(out->issuers) == sizeof(c->issuers), "not the same issuers");
+	memcpy(out->issuers, c->issuers, sizeof(out->issuers));
+	out->issuer_count = c->issuer_count;
 	memcpy(out->control_key, keys->control.pub, KEY_LEN);
 	memcpy(out->wg_key, keys->wg.pub, KEY_LEN);
 	memcpy(out->fee_account, c->fee_account, KEY_LEN);

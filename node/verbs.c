@@ -25,6 +25,10 @@ void verbs_handle(void *arg, const struct control_caller *caller, uint8_t verb, 
 				     &n->identity.descriptor, sizeof(n->identity.descriptor));
 		return;
 	}
+	if (verb == VERB_GRANT || verb == VERB_HELD) {
+		presented_handle(n, caller, verb, id, body);
+		return;
+	}
 	if (n->relay && relay_handle(n->relay, caller, verb, id, body, len))
 		return;
 	if (n->exit && exit_handle(n->exit, caller, verb, id, body, len))

@@ -107,3 +107,19 @@ const char *refusal_text(uint32_t code)
 		return "the node refused for a reason this version does not know";
 	return texts[code];
 }
+
+const char *close_text(uint32_t reason)
+{
+	switch (reason) {
+	case CLOSE_IDLE:
+		return "it closed the session as idle";
+	case CLOSE_EXPIRED:
+		return "the terms ran out";
+	case CLOSE_EXIT_GONE:
+		return "the relay lost the exit";
+	case CLOSE_STOPPING:
+		return "it is being stopped";
+	default:
+		return "it closed the session";
+	}
+}

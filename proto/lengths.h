@@ -24,4 +24,7 @@ const char *verb_name(uint8_t verb);
 /* One lower-case sentence for a person, e.g. "the relay does not know this exit". */
 const char *refusal_text(uint32_t code);
 
+/* Why a provider ended a session, in the same way: "it closed the session as idle". */
+const char *close_text(uint32_t reason);
+
 #endif

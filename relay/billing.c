@@ -366,7 +366,11 @@ static void unpaid(void *arg, int err, const struct receipt_offer *offer)
 	struct relay_session *s = relay_call_session(call), *own;
 
 	relay_call_end(call);
-	if (err || !s)
+	if (!s)
+		return;
+	if (err == -ENOENT)
+		billing_drop_debt(r, s);
+	if (err)
 		return;
 	own = registry_by_id(r->registry, offer->body.session);
 	if (own && memcmp(own->owner, s->owner, KEY_LEN) == 0)

@@ -374,8 +374,13 @@ void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN])
 {
 	struct relay_payer *payer = registry_payer_by_id(r->registry, id);
 
-	if (payer)
-		billing_ask(r, payer, NULL);
+	if (!payer)
+		return;
+	billing_ask(r, payer, NULL);
+	for (struct relay_session *s = registry_next(r->registry, NULL); s && r->showing;
+	     s = registry_next(r->registry, s))
+		if (s->bill.has_debt && registry_payer(r->registry, s) == payer)
+			billing_debt(r, s);
 }
 
 /* ---- verbs ---- */

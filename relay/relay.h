@@ -36,7 +36,8 @@ void relay_destroy(struct relay *r);
 
 /* A renewed descriptor: OPEN asks for its terms from now on. */
 void relay_set_self(struct relay *r, const struct descriptor *self);
-/* A payer was given credit: its windows are looked at again. */
+/* A payer was given credit, or showed receipts the books did not have: its windows are looked at
+ * again, and what it is asked to sign of earlier sessions. */
 void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN]);
 
 /*
