@@ -59,7 +59,7 @@ static struct {
 	struct identity node, payer, stranger;
 	struct descriptor descriptor;
 	struct wallet *wallet;
-	char dir[64];
+	char dir[64], grants[80];
 	enum role role; /* the provider's */
 	struct provider *p;
 	struct wallet_count device;
@@ -226,12 +226,25 @@ static inline void make_descriptor(uint64_t price, uint64_t expires)
 	assert_int_equal(descriptor_check(d, NETWORK, clock_wall()), DESCRIPTOR_OK);
 }
 
+/* Receipts it is shown are all known to this provider. */
+static inline void know_held(void)
+{
+	while (outstanding(VERB_HELD)) {
+		struct asked a = take(VERB_HELD);
+		struct body_head head = {.seq = le64_of(1)};
+
+		answer(&a, VERB_HEAD, &head, sizeof(head));
+	}
+}
+
 static inline void grant(void)
 {
 	struct body_granted relay = {.window = le64_of(1 << 20), .credit = le64_of(5)};
 	struct body_peer exit = {.window = le64_of(1 << 20)};
-	struct asked a = take(t.role == ROLE_RELAY ? VERB_OPEN : VERB_ADD_PEER);
+	struct asked a;
 
+	know_held();
+	a = take(t.role == ROLE_RELAY ? VERB_OPEN : VERB_ADD_PEER);
 	crypto_random(t.session, SESSION_ID_LEN);
 	memcpy(relay.session, t.session, SESSION_ID_LEN);
 	memcpy(exit.session, t.session, SESSION_ID_LEN);
@@ -254,7 +267,8 @@ static inline void start(void)
 					 .payer = &t.payer,
 					 .network = NETWORK,
 					 .max_price = PRICE,
-					 .wallet = t.wallet};
+					 .wallet = t.wallet,
+					 .grants = t.grants};
 
 	config.descriptor = t.descriptor;
 	memset(config.control.pub, 3, KEY_LEN);
@@ -272,6 +286,7 @@ static inline bool open_wallet(void)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/wallet.db", t.dir);
+	snprintf(t.grants, sizeof(t.grants), "%s/grants", t.dir);
 	return wallet_open(&t.wallet, path, false) == 0;
 }
 
