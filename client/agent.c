@@ -558,6 +558,27 @@ void agent_destroy(struct agent *a)
 	free(a);
 }
 
+size_t agent_grants(struct agent *a, struct grant_file **out)
+{
+	return grants_load(out, a->grants);
+}
+
+const char *agent_grant_text(const struct agent *a, const struct grant_file *f)
+{
+	const struct grant_body *b = &f->grant.body;
+	enum grant_verdict v = grant_check(&f->grant, a->setup->config.network, clock_wall());
+	const struct provider *named =
+		memcmp(b->relay, a->setup->relay.body.node, KEY_LEN) == 0  ? a->relay
+		: memcmp(b->relay, a->setup->exit.body.node, KEY_LEN) == 0 ? a->exit
+									   : NULL;
+
+	if (v != GRANT_OK)
+		return grant_verdict_text(v);
+	if (memcmp(b->payer, a->setup->identity.id, KEY_LEN) != 0)
+		return "for another payer";
+	return named ? presenting_said_text(provider_said(named, &f->grant)) : "for another node";
+}
+
 struct wallet *agent_wallet(struct agent *a)
 {
 	return a->wallet;

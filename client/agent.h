@@ -10,6 +10,7 @@
 
 #include "accounting/wallet.h"
 #include "client/datapath.h"
+#include "client/grants.h"
 #include "client/guard.h"
 #include "client/provider.h"
 #include "config/config.h"
@@ -63,6 +64,10 @@ struct agent_view {
 	uint64_t uptime_ms;
 };
 void agent_view(struct agent *a, struct agent_view *view);
+/* What the grants directory has, and what became of each: "taken", "expired", ... The caller frees
+ * *out. */
+size_t agent_grants(struct agent *a, struct grant_file **out);
+const char *agent_grant_text(const struct agent *a, const struct grant_file *f);
 /* For queries. */
 struct wallet *agent_wallet(struct agent *a);
 

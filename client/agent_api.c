@@ -322,11 +322,28 @@ static void answer_report(struct agent_api *api, struct evhttp_request *req,
 		reply(req, 200, "OK", o);
 }
 
+static json_t *get_promises(struct agent *agent)
+{
+	struct grant_file *files;
+	size_t n = agent_grants(agent, &files);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list,
+				      grants_row(&files[i], agent_grant_text(agent, &files[i])));
+	free(files);
+	return json_pack("{s:o, s:i}", "promises", list, "next", 0);
+}
+
 static void answer_get(struct agent_api *api, struct evhttp_request *req,
 		       const struct evhttp_uri *uri, const char *path)
 {
 	if (strcmp(path, "/v1/status") == 0) {
 		reply(req, 200, "OK", get_status(api->agent));
+		return;
+	}
+	if (strcmp(path, "/v1/promises") == 0) {
+		reply(req, 200, "OK", get_promises(api->agent));
 		return;
 	}
 	if (strcmp(path, "/v1/sessions") == 0) {

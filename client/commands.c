@@ -36,12 +36,22 @@ const struct command commands[] = {
 	{"sessions", verb_sessions, "", "sessions with their bytes, windows and signatures",
 	 "  -v, --verbose         whole ids\n"},
 	{"credits", verb_credits,
-	 "\ngrant PAYER AMOUNT [--expires DAYS | --from-earned] [--key HEX]",
+	 "\ngrant PAYER AMOUNT [--expires DAYS | --from-earned] [--key HEX]\n"
+	 "grant PAYER AMOUNT --relay NODE --key FILE [--serial HEX]\n"
+	 "add FILE\nlist",
 	 "what is earned, spent and left; grant credit to a payer",
 	 "  grant PAYER AMOUNT    let PAYER (44 characters) spend AMOUNT micro-credits here\n"
 	 "  --expires DAYS        the promise ends after so many days; else never\n"
 	 "  --from-earned         out of what this node earned, never more than it has\n"
-	 "  --key HEX             32 hex digits: the same key again grants nothing twice\n"},
+	 "  --key HEX             32 hex digits: the same key again grants nothing twice\n"
+	 "  --relay NODE          sign the grant as an issuer instead, for this node (its id or\n"
+	 "                        descriptor file), and print it: one line for the payer\n"
+	 "  --key FILE            the issuer's key; the node names its id as [Credits] Issuer\n"
+	 "  --serial HEX          32 hex digits: works once at that node; random\n"
+	 "  --network N           the node's network, if NODE is an id; 1\n"
+	 "  add FILE              keep a grant for culvert up to show; - reads stdin\n"
+	 "  list                  grants kept and what their nodes said; or those a node took\n"
+	 "culvert credit is the same command.\n"},
 	{"receipts", verb_receipts,
 	 "list [--session HEX]\nshow SESSION\nverify FILE\n"
 	 "export [-o FILE] [--session HEX] [--database FILE]",
@@ -104,6 +114,9 @@ const struct command *command_find(const char *name, const char **near)
 	const char *names[32];
 	size_t n = 0;
 
+	/* One word of it reads better with some parts, the other with others. */
+	if (strcmp(name, "credit") == 0)
+		name = "credits";
 	for (const struct command *c = commands; c->name; c++) {
 		if (strcmp(c->name, name) == 0)
 			return c;

@@ -61,6 +61,21 @@ size_t grants_load(struct grant_file **out, const char *dir)
 	return n;
 }
 
+json_t *grants_row(const struct grant_file *f, const char *said)
+{
+	const struct grant_body *b = &f->grant.body;
+	char issuer[KEY_TEXT], payer[KEY_TEXT], node[KEY_TEXT], serial[2 * NONCE_LEN + 1];
+
+	if (!f->readable)
+		return json_pack("{s:s, s:s}", "file", f->name, "said", "this is no grant");
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "file", f->name, "issuer",
+			 key_to_base64(issuer, b->issuer), "serial",
+			 text_hex(serial, b->serial, NONCE_LEN), "payer",
+			 key_to_base64(payer, b->payer), "node", key_to_base64(node, b->relay),
+			 "limit", (json_int_t)le64_get(b->limit), "expires",
+			 (json_int_t)le64_get(b->expires), "said", said);
+}
+
 int grants_add(char name[static GRANTS_NAME], const char *dir, const struct grant *g)
 {
 	char path[GRANTS_PATH + GRANTS_NAME], line[GRANT_TEXT_MAX], text[FILE_MAX];

@@ -5,6 +5,8 @@
 #ifndef CLIENT_GRANTS_H
 #define CLIENT_GRANTS_H
 
+#include <jansson.h>
+
 #include "config/config.h"
 #include "proto/grant.h"
 
@@ -25,6 +27,9 @@ const char *grants_path(char out[static GRANTS_PATH], const char *data_dir);
 
 /* What is there, by name; none without a directory. The caller frees *out. */
 size_t grants_load(struct grant_file **out, const char *dir);
+
+/* As the API and `credit list` show it; said: what its node said of it, or why it is not shown. */
+json_t *grants_row(const struct grant_file *f, const char *said);
 
 /* Keeps it as a file that says in a comment what it is; name gets the file's. 0, also if it is
  * there already, or -errno. */

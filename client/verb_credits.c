@@ -6,6 +6,7 @@
 #include "client/api.h"
 #include "client/grid.h"
 #include "client/units.h"
+#include "client/verb_grants.h"
 #include "proto/crypto.h"
 
 /* Far from where balances would no longer fit 63 bits. */
@@ -59,6 +60,7 @@ struct granting {
 	bool earned; /* out of what the node earned */
 	uint64_t amount, days;
 	uint8_t key[NONCE_LEN];
+	struct grant_words issuer; /* if --relay is given: signed, not sent */
 };
 
 static int read_grant(struct granting *g, const struct cli *cli, const char *days)
@@ -74,6 +76,7 @@ static int read_grant(struct granting *g, const struct cli *cli, const char *day
 				"characters; %s is something else",
 				cli->words.item[1]);
 	key_to_base64(g->payer, payer);
+	memcpy(g->issuer.payer, payer, KEY_LEN);
 	if (!text_u64(cli->words.item[2], 1, GRANT_MAX, &g->amount))
 		return cli_fail(STATUS_USAGE,
 				"AMOUNT is a whole number of micro-credits, 1 to %ju; a "
@@ -84,6 +87,17 @@ static int read_grant(struct granting *g, const struct cli *cli, const char *day
 	if (days && g->earned)
 		return cli_fail(STATUS_USAGE, "what was earned does not expire: --from-earned and "
 					      "--expires exclude each other");
+	if (g->issuer.relay && g->earned)
+		return cli_fail(STATUS_USAGE, "--from-earned is for this node's own books: leave "
+					      "--relay away");
+	g->issuer.amount = g->amount;
+	g->issuer.days = g->days;
+	g->issuer.key = g->key_text;
+	if (g->issuer.relay)
+		return STATUS_OK;
+	if (g->issuer.serial || g->issuer.network)
+		return cli_fail(STATUS_USAGE, "--serial and --network are for a grant that is "
+					      "signed: give --relay NODE and --key FILE too");
 	if (!g->key_text)
 		crypto_random(g->key, sizeof(g->key));
 	else if (!text_unhex(g->key, sizeof(g->key), g->key_text))
@@ -129,6 +143,9 @@ int verb_credits(int argc, char **argv)
 		{"expires", 0, CLI_TEXT, &days},
 		{"key", 0, CLI_TEXT, &grant.key_text},
 		{"from-earned", 0, CLI_FLAG, &grant.earned},
+		{"relay", 0, CLI_TEXT, &grant.issuer.relay},
+		{"serial", 0, CLI_TEXT, &grant.issuer.serial},
+		{"network", 0, CLI_TEXT, &grant.issuer.network},
 	};
 	struct cli cli;
 	int status = cli_parse(&cli, argc, argv, options, ARRAY_SIZE(options), 3);
@@ -137,10 +154,16 @@ int verb_credits(int argc, char **argv)
 		return status;
 	if (cli.words.count == 0)
 		return show_credits(&cli);
+	if (strcmp(cli.words.item[0], "add") == 0)
+		return grants_keep(&cli);
+	if (strcmp(cli.words.item[0], "list") == 0)
+		return grants_list(&cli);
 	if (strcmp(cli.words.item[0], "grant") != 0)
 		return cli_fail(STATUS_USAGE,
 				"credits has no part %s; did you mean culvert credits grant?",
 				cli.words.item[0]);
 	status = read_grant(&grant, &cli, days);
-	return status == STATUS_OK ? send_grant(&cli, &grant) : status;
+	if (status != STATUS_OK)
+		return status;
+	return grant.issuer.relay ? grants_sign(&cli, &grant.issuer) : send_grant(&cli, &grant);
 }
