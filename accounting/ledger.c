@@ -23,6 +23,7 @@ struct waiter {
 		ledger_signed cosigned;
 		ledger_done done;
 		ledger_settled settled;
+		ledger_forgiven forgiven;
 		ledger_rows rows;
 		ledger_took_promise promised;
 		ledger_took_receipt adopted;
@@ -280,6 +281,14 @@ void ledger_dispute(struct ledger *l, const uint8_t session[static SESSION_ID_LE
 	ledger_ask(l, &r, &(struct waiter){.done = done, .arg = arg});
 }
 
+void ledger_forgive(struct ledger *l, const uint8_t session[static SESSION_ID_LEN],
+		    ledger_forgiven done, void *arg)
+{
+	struct ledger_request r = request_of(LEDGER_FORGIVE, session, NULL);
+
+	ledger_ask(l, &r, &(struct waiter){.forgiven = done, .arg = arg});
+}
+
 void ledger_close(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
 		  uint64_t down, ledger_done done, void *arg)
 {
@@ -388,6 +397,9 @@ static void waiter_call(const struct waiter *w, const struct ledger_answer *a)
 		break;
 	case LEDGER_ADOPT:
 		w->adopted(w->arg, a->err, a->err ? NULL : &a->adopted);
+		break;
+	case LEDGER_FORGIVE:
+		w->forgiven(w->arg, a->err, a->err ? NULL : a->key);
 		break;
 	case LEDGER_DISPUTE:
 	case LEDGER_CLOSE:

@@ -103,6 +103,7 @@ typedef void (*ledger_done)(void *arg, int err);
 typedef void (*ledger_settled)(void *arg, int err, const struct ledger_settled *settled);
 typedef void (*ledger_took_promise)(void *arg, int err, const struct ledger_promised *promised);
 typedef void (*ledger_took_receipt)(void *arg, int err, const struct ledger_adopted *adopted);
+typedef void (*ledger_forgiven)(void *arg, int err, const uint8_t *payer);
 typedef void (*ledger_rows)(void *arg, int err, const struct query_rows *rows);
 
 /* A full or read-only disk, a write that failed, no memory: nothing was committed, the ledger says
@@ -128,6 +129,11 @@ void ledger_cosign(struct ledger *l, const uint8_t session[static SESSION_ID_LEN
 /* A refused receipt: kept as evidence, the session frozen. */
 void ledger_dispute(struct ledger *l, const uint8_t session[static SESSION_ID_LEN], uint64_t seq,
 		    uint64_t up, uint64_t down, ledger_done done, void *arg);
+/* The operator ends a dispute: what a frozen session carried beyond its last signed receipt is
+ * written off, and no debt any more; the evidence and the payer's window stay. -EALREADY: it is not
+ * frozen. payer: whose session it was. */
+void ledger_forgive(struct ledger *l, const uint8_t session[static SESSION_ID_LEN],
+		    ledger_forgiven done, void *arg);
 /* The session's final counters; unsigned bytes become debt, and default ends the slow-start window.
  * A session that carried nothing is forgotten. After an error that passes the ledger does it by
  * itself as soon as it can; asking again is fine too. */

@@ -15,6 +15,7 @@ enum ledger_kind {
 	LEDGER_ISSUE,
 	LEDGER_COSIGN,
 	LEDGER_DISPUTE,
+	LEDGER_FORGIVE,
 	LEDGER_CLOSE,
 	LEDGER_UNPAID,
 	LEDGER_PAYER,
@@ -50,6 +51,7 @@ struct ledger_answer {
 	int32_t err; /* 0 or -errno; without a body unless 0 */
 	union {
 		struct ledger_payer payer;
+		uint8_t key[KEY_LEN]; /* a payer's */
 		struct receipt_offer offer;
 		struct ledger_settled settled;
 		struct ledger_promised promised;

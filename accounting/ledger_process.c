@@ -63,6 +63,7 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 		[QUERY_EARNINGS] = sizeof(struct query_earning),
 		[QUERY_EPOCHS] = sizeof(struct query_epoch),
 		[QUERY_PROMISES] = sizeof(struct query_promise),
+		[QUERY_DISPUTES] = sizeof(struct query_dispute),
 	};
 	size_t header = offsetof(struct ledger_answer, payer);
 
@@ -75,6 +76,8 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 	case LEDGER_COSIGN:
 	case LEDGER_PAYER:
 		return header + sizeof(a->payer);
+	case LEDGER_FORGIVE:
+		return header + sizeof(a->key);
 	case LEDGER_ISSUE:
 	case LEDGER_UNPAID:
 		return header + sizeof(a->offer);
@@ -108,6 +111,8 @@ static int answer_kind(struct store *store, const struct ledger_request *r, stru
 		return store_cosign(store, r->session, r->seq, r->signature, &a->payer);
 	case LEDGER_DISPUTE:
 		return store_dispute(store, r->session, r->seq, r->up, r->down);
+	case LEDGER_FORGIVE:
+		return store_forgive(store, r->session, a->key);
 	case LEDGER_CLOSE:
 		return store_end(store, r->session, r->up, r->down);
 	case LEDGER_UNPAID:

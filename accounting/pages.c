@@ -2,6 +2,11 @@
 
 #include <errno.h>
 
+static uint32_t page_room(enum query_kind kind)
+{
+	return kind == QUERY_DISPUTES ? QUERY_PAGE_DISPUTES : QUERY_PAGE;
+}
+
 int pages_fill(struct db_stmt *s, struct query_rows *rows,
 	       bool (*read)(struct db_stmt *s, struct query_rows *rows, size_t i))
 {
@@ -11,7 +16,7 @@ int pages_fill(struct db_stmt *s, struct query_rows *rows,
 	rows->count = 0;
 	rows->next = 0;
 	while ((got = db_step(s)) == 1) {
-		if (rows->count == QUERY_PAGE) {
+		if (rows->count == page_room(rows->kind)) {
 			rows->next = last;
 			break;
 		}
@@ -53,6 +58,23 @@ static bool read_terms(struct db_stmt *s, struct query_rows *rows, size_t i)
 	return db_col_blob(s, &rows->terms[i], sizeof(struct terms));
 }
 
+static bool read_dispute(struct db_stmt *s, struct query_rows *rows, size_t i)
+{
+	struct query_dispute *row = &rows->dispute[i];
+	struct evidence *e = &row->evidence;
+	bool ok;
+
+	*row = (struct query_dispute){.state = (uint8_t)db_col_u64(s)};
+	ok = db_col_blob(s, &row->terms, sizeof(row->terms));
+	e->kind = (enum evidence_kind)db_col_u64(s);
+	ok = db_col_blob(s, &e->first, sizeof(e->first)) && ok;
+	e->has_second = db_col_blob(s, &e->second, sizeof(e->second));
+	e->counted_up = db_col_u64(s);
+	e->counted_down = db_col_u64(s);
+	row->hour = db_col_u64(s);
+	return ok;
+}
+
 /* Cursor, then the session or NULL for all, then how many: one more than a page tells of a next. */
 static void bind_page(struct db_stmt *s, const struct query *q)
 {
@@ -61,7 +83,7 @@ static void bind_page(struct db_stmt *s, const struct query *q)
 		db_bind_blob(s, q->session, sizeof(q->session));
 	else
 		db_bind_null(s);
-	db_bind_u64(s, QUERY_PAGE + 1);
+	db_bind_u64(s, page_room(q->kind) + 1);
 }
 
 static int query_sessions(struct db *db, const struct query *q, struct query_rows *rows)
@@ -102,6 +124,18 @@ static int query_terms(struct db *db, const struct query *q, struct query_rows *
 	return pages_fill(s, rows, read_terms);
 }
 
+static int query_disputes(struct db *db, const struct query *q, struct query_rows *rows)
+{
+	struct db_stmt *s = db_prepare(
+		db, "SELECT e.id, s.state, t.body, e.kind, e.offer, e.other, e.up, e.down, e.hour "
+		    "FROM evidence e JOIN session s ON s.id = e.session "
+		    "JOIN terms t ON t.hash = s.terms "
+		    "WHERE e.id > ?1 AND (?2 IS NULL OR s.key = ?2) ORDER BY e.id LIMIT ?3");
+
+	bind_page(s, q);
+	return pages_fill(s, rows, read_dispute);
+}
+
 int pages_query(struct db *db, const struct query *q, struct query_rows *rows)
 {
 	rows->kind = q->kind;
@@ -112,6 +146,8 @@ int pages_query(struct db *db, const struct query *q, struct query_rows *rows)
 		return query_receipts(db, q, rows);
 	case QUERY_TERMS:
 		return query_terms(db, q, rows);
+	case QUERY_DISPUTES:
+		return query_disputes(db, q, rows);
 	case QUERY_CREDITS:
 	case QUERY_EXPLAIN:
 	case QUERY_BOOKINGS:

@@ -10,7 +10,8 @@ MUST_CHECK int pages_query(struct db *db, const struct query *q, struct query_ro
 
 /*
  * The loop they all share: s yields rows whose first column is the cursor, read fills rows entry i
- * from the rest (false: the row is malformed). The statement must ask for QUERY_PAGE + 1 rows.
+ * from the rest (false: the row is malformed). rows->kind is set; the statement must ask for one
+ * more row than a page of that kind holds.
  */
 MUST_CHECK int pages_fill(struct db_stmt *s, struct query_rows *rows,
 			  bool (*read)(struct db_stmt *s, struct query_rows *rows, size_t i));

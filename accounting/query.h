@@ -3,6 +3,7 @@
 #ifndef ACCOUNTING_QUERY_H
 #define ACCOUNTING_QUERY_H
 
+#include "proto/evidence.h"
 #include "proto/grant.h"
 #include "proto/receipt.h"
 
@@ -11,6 +12,7 @@ enum query_kind {
 	QUERY_SESSIONS, /* struct query_session */
 	QUERY_RECEIPTS, /* struct query_receipt, co-signed ones in order of arrival */
 	QUERY_TERMS,    /* struct terms that receipts refer to */
+	QUERY_DISPUTES, /* struct query_dispute, in the order they were kept */
 	QUERY_EXPLAIN,  /* struct query_explain: has_session's only, or -ENOENT */
 	QUERY_BOOKINGS, /* struct query_booking, has_session's in order; none in a client's books */
 	QUERY_EARNINGS, /* struct query_earning; only in a provider's books */
@@ -123,8 +125,16 @@ struct query_promise {
 	uint64_t hour; /* when it was taken */
 };
 
+struct query_dispute {
+	struct evidence evidence;
+	struct terms terms; /* the session's */
+	uint8_t state;      /* enum session_state: closed again if the debt was forgiven */
+	uint64_t hour;      /* when it was kept */
+};
+
 enum {
-	QUERY_PAGE = 64
+	QUERY_PAGE = 64,
+	QUERY_PAGE_DISPUTES = 16, /* they are long */
 };
 
 struct query_rows {
@@ -136,6 +146,7 @@ struct query_rows {
 		struct query_session session[QUERY_PAGE];
 		struct query_receipt receipt[QUERY_PAGE];
 		struct terms terms[QUERY_PAGE];
+		struct query_dispute dispute[QUERY_PAGE_DISPUTES];
 		struct query_explain explain[1];
 		struct query_booking booking[QUERY_PAGE];
 		struct query_earning earning[QUERY_PAGE];

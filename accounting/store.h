@@ -63,6 +63,9 @@ MUST_CHECK int store_cosign(struct store *s, const uint8_t session[static SESSIO
 			    struct ledger_payer *out);
 MUST_CHECK int store_dispute(struct store *s, const uint8_t session[static SESSION_ID_LEN],
 			     uint64_t seq, uint64_t up, uint64_t down);
+/* payer: whose debt it was, KEY_LEN bytes. */
+MUST_CHECK int store_forgive(struct store *s, const uint8_t session[static SESSION_ID_LEN],
+			     uint8_t payer[static KEY_LEN]);
 MUST_CHECK int store_end(struct store *s, const uint8_t session[static SESSION_ID_LEN], uint64_t up,
 			 uint64_t down);
 MUST_CHECK int store_unpaid(struct store *s, const uint8_t payer[static KEY_LEN],

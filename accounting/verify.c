@@ -15,7 +15,6 @@
  * checked in parts, session by session.
  */
 enum {
-	VERIFY_SCHEMA = 1,
 	VERIFY_LINE_MAX = 4096,
 	VERIFY_RECEIPTS_MAX = 1 << 20,
 	VERIFY_TERMS_MAX = 1 << 16,
@@ -38,59 +37,16 @@ struct verify {
 	size_t receipt_count, receipt_room;
 	uint64_t line; /* being read */
 	struct verify_result *result;
-	verify_report report;
-	void *arg;
+	const struct verify_options *options;
 };
-
-/* ---- writing ---- */
-
-static int export_finish(FILE *out, int printed)
-{
-	if (printed >= 0 && !ferror(out))
-		return 0;
-	return errno ? -errno : -EIO;
-}
-
-int export_terms(FILE *out, const struct terms *t)
-{
-	char text[CRYPTO_BASE64_LEN(sizeof(*t))], provider[KEY_TEXT];
-
-	errno = 0;
-	bytes_to_base64(text, sizeof(text), t, sizeof(*t));
-	return export_finish(
-		out, fprintf(out,
-			     "{\"schema\":%d,\"terms\":\"%s\",\"role\":\"%s\","
-			     "\"provider\":\"%s\",\"price\":%" PRIu64 "}\n",
-			     VERIFY_SCHEMA, text, t->body.role == ROLE_EXIT ? "exit" : "relay",
-			     key_to_base64(provider, t->body.provider), le64_get(t->body.price)));
-}
-
-int export_receipt(FILE *out, const struct receipt *r)
-{
-	const struct receipt_body *b = &r->offer.body;
-	char text[CRYPTO_BASE64_LEN(sizeof(*r))], session[2 * SESSION_ID_LEN + 1];
-	char provider[KEY_TEXT], payer[KEY_TEXT];
-
-	errno = 0;
-	bytes_to_base64(text, sizeof(text), r, sizeof(*r));
-	return export_finish(
-		out, fprintf(out,
-			     "{\"schema\":%d,\"receipt\":\"%s\",\"session\":\"%s\",\"seq\":%" PRIu64
-			     ",\"role\":\"%s\",\"bytes_up\":%" PRIu64 ",\"bytes_down\":%" PRIu64
-			     ",\"amount\":%" PRIu64 ",\"provider\":\"%s\",\"payer\":\"%s\"}\n",
-			     VERIFY_SCHEMA, text, text_hex(session, b->session, SESSION_ID_LEN),
-			     le64_get(b->seq), b->role == ROLE_EXIT ? "exit" : "relay",
-			     le64_get(b->bytes_up), le64_get(b->bytes_down), le64_get(b->amount),
-			     key_to_base64(provider, b->provider), key_to_base64(payer, b->payer)));
-}
 
 /* ---- reading lines ---- */
 
 static void refuse(struct verify *v, uint64_t line, const char *why)
 {
 	v->result->bad++;
-	if (v->report)
-		v->report(v->arg, line, why);
+	if (v->options->refused)
+		v->options->refused(v->options->arg, line, why);
 }
 
 /* Decodes exactly len bytes. */
@@ -116,18 +72,22 @@ static bool field_is_u64(const json_t *line, const char *name, le64 value)
 			  (uint64_t)json_integer_value(field) == le64_get(value));
 }
 
-static bool fields_agree(const json_t *line, const struct receipt_body *b)
+static bool parties_agree(const json_t *line, const struct receipt_body *b)
 {
 	char session[2 * SESSION_ID_LEN + 1], provider[KEY_TEXT], payer[KEY_TEXT];
 
 	text_hex(session, b->session, SESSION_ID_LEN);
 	return field_is_text(line, "session", session) && field_is_u64(line, "seq", b->seq) &&
 	       field_is_text(line, "role", b->role == ROLE_EXIT ? "exit" : "relay") &&
-	       field_is_u64(line, "bytes_up", b->bytes_up) &&
-	       field_is_u64(line, "bytes_down", b->bytes_down) &&
-	       field_is_u64(line, "amount", b->amount) &&
 	       field_is_text(line, "provider", key_to_base64(provider, b->provider)) &&
 	       field_is_text(line, "payer", key_to_base64(payer, b->payer));
+}
+
+static bool fields_agree(const json_t *line, const struct receipt_body *b)
+{
+	return parties_agree(line, b) && field_is_u64(line, "bytes_up", b->bytes_up) &&
+	       field_is_u64(line, "bytes_down", b->bytes_down) &&
+	       field_is_u64(line, "amount", b->amount);
 }
 
 static bool terms_fields_agree(const json_t *line, const struct terms_body *b)
@@ -189,18 +149,91 @@ static const char *take_receipt(struct verify *v, const json_t *line, const char
 	return NULL;
 }
 
+/* ---- evidence: a line that is judged by itself ---- */
+
+/* Counts are needed where they are the accusation, and read nowhere else. */
+static bool read_counts(struct evidence *e, const json_t *line)
+{
+	const json_t *up = json_object_get(line, "counted_up");
+	const json_t *down = json_object_get(line, "counted_down");
+
+	if (e->kind != EVIDENCE_OVERCHARGE)
+		return true;
+	if (!json_is_integer(up) || !json_is_integer(down) || json_integer_value(up) < 0 ||
+	    json_integer_value(down) < 0)
+		return false;
+	e->counted_up = (uint64_t)json_integer_value(up);
+	e->counted_down = (uint64_t)json_integer_value(down);
+	return true;
+}
+
+static const char *read_evidence(struct query_dispute *d, const json_t *line, const char *kind)
+{
+	const char *terms = json_string_value(json_object_get(line, "terms"));
+	const char *first = json_string_value(json_object_get(line, "first"));
+	const json_t *second = json_object_get(line, "second");
+	struct evidence *e = &d->evidence;
+
+	if (!evidence_kind_parse(&e->kind, kind))
+		return "another kind of evidence; use the culvert that wrote it";
+	e->has_second = second != NULL;
+	if (!terms || !first || !exact_bytes(&d->terms, sizeof(d->terms), terms) ||
+	    !exact_bytes(&e->first, sizeof(e->first), first) ||
+	    (second && (!json_is_string(second) ||
+			!exact_bytes(&e->second, sizeof(e->second), json_string_value(second)))))
+		return "the evidence is not base64 of the right length";
+	if (!read_counts(e, line))
+		return "an overcharge wants what the payer counted: counted_up and counted_down";
+	return NULL;
+}
+
+static bool evidence_fields_agree(const json_t *line, const struct evidence *e,
+				  enum evidence_verdict verdict)
+{
+	return parties_agree(line, &e->first.body) &&
+	       (!e->has_second || field_is_u64(line, "second_seq", e->second.body.seq)) &&
+	       field_is_text(line, "proves", verdict == EVIDENCE_PROOF ? "proof" : "claim");
+}
+
+static const char *take_evidence(struct verify *v, const json_t *line, const char *kind)
+{
+	struct query_dispute d = {.terms.body.version = 0};
+	const char *why = read_evidence(&d, line, kind);
+	char text[EVIDENCE_TEXT];
+	enum evidence_verdict verdict;
+
+	if (why)
+		return why;
+	verdict = evidence_check(&d.evidence, &d.terms);
+	if (verdict > EVIDENCE_CLAIM)
+		return evidence_verdict_text(verdict);
+	if (!evidence_fields_agree(line, &d.evidence, verdict))
+		return "a readable field differs from the signed bytes";
+	if (verdict == EVIDENCE_PROOF)
+		v->result->proofs++;
+	else
+		v->result->claims++;
+	if (v->options->proven)
+		v->options->proven(v->options->arg, v->line, evidence_sentence(text, &d));
+	return NULL;
+}
+
 static const char *take_object(struct verify *v, const json_t *line)
 {
+	const char *evidence = json_string_value(json_object_get(line, "evidence"));
 	const char *terms = json_string_value(json_object_get(line, "terms"));
 	const char *receipt = json_string_value(json_object_get(line, "receipt"));
 	const json_t *schema = json_object_get(line, "schema");
 
 	if (!json_is_integer(schema))
 		return "not a line of an export: it has no schema number";
-	if (json_integer_value(schema) != VERIFY_SCHEMA)
+	if (json_integer_value(schema) != EXPORT_SCHEMA)
 		return "another schema; use the culvert that wrote it";
+	if (evidence)
+		return receipt ? "a receipt and evidence in one line"
+			       : take_evidence(v, line, evidence);
 	if (!terms == !receipt)
-		return "neither terms nor a receipt";
+		return "neither terms, nor a receipt, nor evidence";
 	return terms ? take_terms(v, line, terms) : take_receipt(v, line, receipt);
 }
 
@@ -322,8 +355,22 @@ static void count_head(struct verify *v, const struct receipt *head)
 		sum->amount = UINT64_MAX;
 }
 
+/* With numbers left out between them, what must hold all the same. */
+static const char *judge_gap(const struct verify *v, const struct receipt *head,
+			     const struct receipt *next)
+{
+	if (!v->options->gaps)
+		return "the receipt before it is missing or refused; --gaps takes it, where "
+		       "settled receipts were pruned or a backup was restored";
+	if (head && receipt_check_later(&head->offer, &next->offer) != RECEIPT_OK)
+		return receipt_verdict_text(RECEIPT_BAD_CHAIN);
+	v->result->gaps++;
+	return NULL;
+}
+
 /* What is wrong with next after head (NULL: next is the first of its session). */
-static const char *judge_next(const struct receipt *head, const struct receipt *next)
+static const char *judge_next(const struct verify *v, const struct receipt *head,
+			      const struct receipt *next)
 {
 	uint64_t seq = le64_get(next->offer.body.seq);
 	uint64_t want = head ? le64_get(head->offer.body.seq) + 1 : 1;
@@ -332,7 +379,7 @@ static const char *judge_next(const struct receipt *head, const struct receipt *
 		return "a second, different receipt with this session and number: its signers "
 		       "contradict themselves";
 	if (seq > want)
-		return "the receipt before it is missing or refused";
+		return judge_gap(v, head, next);
 	if (receipt_check_chain(head ? &head->offer : NULL, &next->offer) != RECEIPT_OK)
 		return receipt_verdict_text(RECEIPT_BAD_CHAIN);
 	return NULL;
@@ -349,7 +396,7 @@ static void judge_session(struct verify *v, const struct verify_receipt *r, size
 
 		if (head && memcmp(head, next, sizeof(*next)) == 0)
 			continue; /* the same line twice says nothing new */
-		why = judge_next(head, next);
+		why = judge_next(v, head, next);
 		if (why) {
 			refuse(v, r[i].line, why);
 			continue;
@@ -374,9 +421,9 @@ static void judge_chains(struct verify *v)
 	}
 }
 
-int verify_stream(FILE *in, struct verify_result *result, verify_report report, void *arg)
+int verify_stream(FILE *in, const struct verify_options *options, struct verify_result *result)
 {
-	struct verify v = {.result = result, .report = report, .arg = arg};
+	struct verify v = {.result = result, .options = options};
 	int err;
 
 	*result = (struct verify_result){0};

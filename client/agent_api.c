@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "accounting/verify.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -51,13 +52,6 @@ static json_t *session_id(const uint8_t id[static SESSION_ID_LEN])
 	char text[2 * SESSION_ID_LEN + 1];
 
 	return json_string(text_hex(text, id, SESSION_ID_LEN));
-}
-
-static json_t *base64(const void *bytes, size_t n)
-{
-	char text[CRYPTO_BASE64_LEN(sizeof(struct receipt))];
-
-	return json_string(bytes_to_base64(text, sizeof(text), bytes, n));
 }
 
 static const char *role_text(uint8_t role)
@@ -160,49 +154,13 @@ static json_t *credit_row(const struct query_credit *c)
 }
 
 /* The very line an export has, so that what is verified is what was shown. */
-static json_t *receipt_row(const struct receipt *r)
+static json_t *exported(const struct query_rows *rows, uint32_t i)
 {
-	const struct receipt_body *b = &r->offer.body;
-	json_t *o = json_object();
+	char *text = export_row(rows, i);
+	json_t *row = json_loads(text, 0, NULL);
 
-	json_object_set_new(o, "schema", json_integer(1));
-	json_object_set_new(o, "receipt", base64(r, sizeof(*r)));
-	json_object_set_new(o, "session", session_id(b->session));
-	json_object_set_new(o, "seq", number(le64_get(b->seq)));
-	json_object_set_new(o, "role", json_string(role_text(b->role)));
-	json_object_set_new(o, "bytes_up", number(le64_get(b->bytes_up)));
-	json_object_set_new(o, "bytes_down", number(le64_get(b->bytes_down)));
-	json_object_set_new(o, "amount", number(le64_get(b->amount)));
-	json_object_set_new(o, "provider", key(b->provider));
-	json_object_set_new(o, "payer", key(b->payer));
-	return o;
-}
-
-static json_t *terms_row(const struct terms *t)
-{
-	json_t *o = json_object();
-
-	json_object_set_new(o, "schema", json_integer(1));
-	json_object_set_new(o, "terms", base64(t, sizeof(*t)));
-	json_object_set_new(o, "role", json_string(role_text(t->body.role)));
-	json_object_set_new(o, "provider", key(t->body.provider));
-	json_object_set_new(o, "price", number(le64_get(t->body.price)));
-	return o;
-}
-
-static json_t *query_row(const struct query_rows *rows, uint32_t i)
-{
-	switch (rows->kind) {
-	case QUERY_CREDITS:
-		return credit_row(&rows->credit[i]);
-	case QUERY_RECEIPTS:
-		return receipt_row(&rows->receipt[i].receipt);
-	case QUERY_TERMS:
-		return terms_row(&rows->terms[i]);
-	default:
-		break;
-	}
-	return json_null();
+	free(text);
+	return row;
 }
 
 /* One page of the wallet. NULL if it fails. */
@@ -215,7 +173,8 @@ static json_t *get_rows(struct agent *agent, const struct query *q, const char *
 		return NULL;
 	list = json_array();
 	for (uint32_t i = 0; i < rows.count; i++)
-		json_array_append_new(list, query_row(&rows, i));
+		json_array_append_new(list, rows.kind == QUERY_CREDITS ? credit_row(&rows.credit[i])
+								       : exported(&rows, i));
 	o = json_object();
 	json_object_set_new(o, name, list);
 	json_object_set_new(o, "next", number(rows.next));
@@ -281,6 +240,7 @@ static const struct {
 	{"/v1/credits", "credits", QUERY_CREDITS},
 	{"/v1/receipts", "receipts", QUERY_RECEIPTS},
 	{"/v1/terms", "terms", QUERY_TERMS},
+	{"/v1/disputes", "disputes", QUERY_DISPUTES},
 };
 
 static void answer_list(struct agent_api *api, struct evhttp_request *req,

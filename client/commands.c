@@ -53,13 +53,26 @@ const struct command commands[] = {
 	 "  list                  grants kept and what their nodes said; or those a node took\n"
 	 "culvert credit is the same command.\n"},
 	{"receipts", verb_receipts,
-	 "list [--session HEX]\nshow SESSION\nverify FILE\n"
+	 "list [--session HEX]\nshow SESSION\nverify [--gaps] FILE\n"
 	 "export [-o FILE] [--session HEX] [--database FILE]",
 	 "list, show, check offline, and export signed receipts",
 	 "  --session HEX         only of this session (32 hex digits)\n"
 	 "  -o, --output FILE     where the JSON Lines go; stdout\n"
 	 "  --database FILE       read a client's wallet, for when no agent runs\n"
-	 "verify needs no daemon, no database and no key; - reads stdin.\n"},
+	 "  --gaps                take receipts whose predecessors are not in the file: pruned\n"
+	 "                        after settlement, or adopted after a restored backup\n"
+	 "verify needs no daemon, no database and no key; - reads stdin. It takes the\n"
+	 "lines of culvert disputes --export, too, and says what each proves.\n"},
+	{"disputes", verb_disputes,
+	 "[--session HEX] [--export FILE] [--database FILE]\nforgive SESSION",
+	 "receipts that were refused, and what that proves; end a dispute",
+	 "  --session HEX         only of this session (32 hex digits)\n"
+	 "  --export FILE         write them as JSON Lines, each a proof or claim by itself,\n"
+	 "                        for culvert receipts verify; - is stdout\n"
+	 "  --database FILE       read a client's wallet, for when no agent runs\n"
+	 "  forgive SESSION       on a node: write off what the session left unsigned, and\n"
+	 "                        let its payer go on without that debt\n"
+	 "  -v, --verbose         whole ids, and a sentence about each\n"},
 	{"explain", verb_explain, "SESSION",
 	 "derive a session's credits line by line, and check each",
 	 "Every number is computed from the signed receipt, the signed terms and the bookings.\n"

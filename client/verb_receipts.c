@@ -13,6 +13,7 @@
 
 struct receipts_options {
 	const char *session, *output, *database;
+	bool gaps;
 };
 
 /* What list and show have in common: the receipts, asked for by session or all. */
@@ -148,52 +149,97 @@ static int show(const struct cli *cli)
 	return status;
 }
 
+/* What verify says as it reads. */
+struct said {
+	const char *path;
+	bool quiet;
+	json_t *evidence; /* NULL unless it is to be JSON */
+};
+
 static void say_bad(void *arg, uint64_t line, const char *why)
 {
-	fprintf(stderr, "%s:%" PRIu64 ": %s\n", (const char *)arg, line, why);
+	const struct said *said = arg;
+
+	fprintf(stderr, "%s:%" PRIu64 ": %s\n", said->path, line, why);
 }
 
-static void print_result(const struct cli *cli, const struct verify_result *r)
+static void say_proven(void *arg, uint64_t line, const char *what)
+{
+	struct said *said = arg;
+
+	if (said->evidence)
+		json_array_append_new(said->evidence, json_pack("{s:I, s:s}", "line",
+								(json_int_t)line, "says", what));
+	else if (!said->quiet)
+		printf("%s:%" PRIu64 ": %s\n", said->path, line, what);
+}
+
+static void print_result(const struct verify_result *r)
 {
 	char bytes[TEXT_UNITS], credits[UNITS_TEXT];
 
-	if (cli->json)
-		print_json(json_pack("{s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "schema", 1, "ok",
-				     r->bad == 0, "receipts", (json_int_t)r->receipts, "sessions",
-				     (json_int_t)r->sessions, "bytes", (json_int_t)r->bytes,
-				     "amount", (json_int_t)r->amount, "bad", (json_int_t)r->bad));
-	else if (!cli->quiet)
-		printf("%" PRIu64 " receipts of %" PRIu64 " sessions: %s, %s credits; %" PRIu64
-		       " bad lines\n",
-		       r->receipts, r->sessions, text_iec(bytes, r->bytes),
-		       unit_credits(credits, r->amount), r->bad);
+	if (r->proofs || r->claims)
+		printf("%" PRIu64 " proofs, %" PRIu64 " claims; ", r->proofs, r->claims);
+	printf("%" PRIu64 " receipts of %" PRIu64 " sessions: %s, %s credits; ", r->receipts,
+	       r->sessions, text_iec(bytes, r->bytes), unit_credits(credits, r->amount));
+	if (r->gaps)
+		printf("%" PRIu64 " behind a gap; ", r->gaps);
+	printf("%" PRIu64 " bad lines\n", r->bad);
 }
 
-static int verify(const struct cli *cli)
+static json_t *result_json(const struct verify_result *r, json_t *evidence)
 {
-	const char *path = cli->words.count == 2 ? cli->words.item[1] : NULL;
-	struct verify_result result = {0};
-	FILE *in;
+	return json_pack("{s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "schema", 1,
+			 "ok", r->bad == 0, "receipts", (json_int_t)r->receipts, "sessions",
+			 (json_int_t)r->sessions, "bytes", (json_int_t)r->bytes, "amount",
+			 (json_int_t)r->amount, "gaps", (json_int_t)r->gaps, "proofs",
+			 (json_int_t)r->proofs, "claims", (json_int_t)r->claims, "bad",
+			 (json_int_t)r->bad, "evidence", evidence);
+}
+
+static int verify_file(struct verify_result *result, const char *path, bool gaps, struct said *said)
+{
+	const struct verify_options options = {
+		.gaps = gaps, .refused = say_bad, .proven = say_proven, .arg = said};
+	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	int err;
 
-	if (!path)
-		return cli_fail(STATUS_USAGE,
-				"verify wants a file, or - for stdin; see culvert help "
-				"receipts");
-	in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	if (!in)
 		return cli_fail(cli_file_status(path), "%s: %s; give the file of an export", path,
 				strerror(errno));
-	err = verify_stream(in, &result, say_bad, (void *)(uintptr_t)path);
+	err = verify_stream(in, &options, result);
 	if (in != stdin)
 		fclose(in);
 	if (err)
 		return cli_fail(STATUS_FAILED, "%s: %s while reading; try again", path,
 				strerror(-err));
-	if (result.receipts == 0 && result.bad == 0)
+	if (!result->receipts && !result->proofs && !result->claims && !result->bad)
 		return cli_fail(STATUS_UNVERIFIED,
 				"%s: holds no receipts; give the file of an export", path);
-	print_result(cli, &result);
+	return STATUS_OK;
+}
+
+static int verify(const struct cli *cli, const struct receipts_options *o)
+{
+	struct said said = {.quiet = cli->quiet};
+	struct verify_result result = {0};
+	int status;
+
+	if (cli->words.count != 2)
+		return cli_fail(STATUS_USAGE,
+				"verify wants a file, or - for stdin; see culvert help "
+				"receipts");
+	said.path = cli->words.item[1];
+	said.evidence = cli->json ? json_array() : NULL;
+	status = verify_file(&result, said.path, o->gaps, &said);
+	if (status != STATUS_OK) {
+		json_decref(said.evidence);
+		return status;
+	}
+	if (cli->json)
+		print_json(result_json(&result, said.evidence));
+	else if (!cli->quiet)
+		print_result(&result);
 	return result.bad ? STATUS_UNVERIFIED : STATUS_OK;
 }
 
@@ -307,11 +353,12 @@ static int export(const struct cli *cli, const struct receipts_options *o)
 int verb_receipts(int argc, char **argv)
 {
 	static const char *const parts[] = {"list", "show", "verify", "export"};
-	struct receipts_options o = {NULL, NULL, NULL};
+	struct receipts_options o = {NULL, NULL, NULL, false};
 	const struct cli_option options[] = {
 		{"session", 0, CLI_TEXT, &o.session},
 		{"output", 'o', CLI_TEXT, &o.output},
 		{"database", 0, CLI_TEXT, &o.database},
+		{"gaps", 0, CLI_FLAG, &o.gaps},
 	};
 	const char *part, *near;
 	struct cli cli;
@@ -321,7 +368,7 @@ int verb_receipts(int argc, char **argv)
 		return status;
 	part = cli.words.count ? cli.words.item[0] : "list";
 	if (strcmp(part, "verify") == 0)
-		return verify(&cli);
+		return verify(&cli, &o);
 	if (strcmp(part, "show") == 0)
 		return show(&cli);
 	if (strcmp(part, "list") == 0 && cli.words.count <= 1)

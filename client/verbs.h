@@ -26,6 +26,7 @@ int verb_status(int argc, char **argv);
 int verb_sessions(int argc, char **argv);
 int verb_credits(int argc, char **argv);
 int verb_receipts(int argc, char **argv);
+int verb_disputes(int argc, char **argv);
 int verb_explain(int argc, char **argv);
 int verb_reconcile(int argc, char **argv);
 int verb_earnings(int argc, char **argv);

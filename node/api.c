@@ -144,6 +144,8 @@ static void get(struct api_call *call, const char *path, const struct evkeyvalq 
 		api_books(call, QUERY_PROMISES, params);
 	else if (strcmp(path, "/v1/terms") == 0)
 		api_books(call, QUERY_TERMS, params);
+	else if (strcmp(path, "/v1/disputes") == 0)
+		api_books(call, QUERY_DISPUTES, params);
 	else if (strcmp(path, "/v1/explain") == 0)
 		api_explain(call, params);
 	else if (strcmp(path, "/v1/bookings") == 0)
@@ -162,14 +164,17 @@ static void post(struct api_call *call, const char *path, struct evhttp_request 
 {
 	struct evbuffer *in = evhttp_request_get_input_buffer(request);
 	size_t len = evbuffer_get_length(in);
+	const char *body = (const char *)evbuffer_pullup(in, -1);
 
 	if (strcmp(path, "/v1/grants") == 0)
-		api_grant(call, (const char *)evbuffer_pullup(in, -1), len);
+		api_grant(call, body, len);
 	else if (strcmp(path, "/v1/settle") == 0)
-		api_settle(call, (const char *)evbuffer_pullup(in, -1), len);
+		api_settle(call, body, len);
+	else if (strcmp(path, "/v1/disputes/forgive") == 0)
+		api_forgive(call, body, len);
 	else
 		api_fail(call, HTTP_NOTFOUND,
-			 "no such thing; only /v1/grants and /v1/settle take POST");
+			 "no such thing to POST to; see docs/api.md for what there is");
 }
 
 static void on_request(struct evhttp_request *request, void *arg)

@@ -25,7 +25,7 @@ struct api_call {
 	struct node *node;
 	struct evhttp_request *request; /* NULL: nobody waits any more */
 	uint8_t payer[KEY_LEN];         /* POST /v1/grants */
-	struct query query;             /* GET /v1/reconcile, /v1/explain */
+	struct query query;             /* GET /v1/reconcile, /v1/explain; the session of a POST */
 	bool live;                      /* GET /v1/reconcile: carried and counts are the node's */
 	struct reconcile_carried carried;
 	struct reconcile counts;
@@ -45,6 +45,7 @@ void api_descriptor(struct api_call *call);
 void api_books(struct api_call *call, enum query_kind kind, const struct evkeyvalq *params);
 void api_epochs(struct api_call *call, const struct evkeyvalq *params);
 void api_settle(struct api_call *call, const char *body, size_t len);
+void api_forgive(struct api_call *call, const char *body, size_t len);
 void api_grant(struct api_call *call, const char *body, size_t len);
 void api_explain(struct api_call *call, const struct evkeyvalq *params);
 void api_bookings(struct api_call *call, const struct evkeyvalq *params);

@@ -1,4 +1,5 @@
-/* What the ledger knows: /v1/credits, /v1/receipts, /v1/terms, and POST /v1/grants. */
+/* What the ledger knows: /v1/credits, /v1/receipts, /v1/terms, /v1/disputes, and POST /v1/grants.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,19 +16,9 @@
 /* The very line an export has, so that what is verified is what was shown. */
 static json_t *exported(const struct query_rows *rows, uint32_t i)
 {
-	char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-	json_t *row;
-	int err;
+	char *text = export_row(rows, i);
+	json_t *row = json_loads(text, 0, NULL);
 
-	if (!f)
-		fatal("no memory for an answer of the API");
-	err = rows->kind == QUERY_RECEIPTS ? export_receipt(f, &rows->receipt[i].receipt)
-					   : export_terms(f, &rows->terms[i]);
-	if (fclose(f) != 0 || err)
-		fatalx("no memory for an answer of the API");
-	row = json_loadb(text, len, 0, NULL);
 	free(text);
 	return row;
 }
@@ -72,6 +63,8 @@ static const char *list_name(enum query_kind kind)
 		return "terms";
 	case QUERY_PROMISES:
 		return "promises";
+	case QUERY_DISPUTES:
+		return "disputes";
 	default:
 		return "rows"; /* api_reports.c has the others */
 	}

@@ -73,7 +73,7 @@ def test_words():
     listed = expect(0, ["help"], out="Exit status:")
     expect(0, ["--help"], out="Exit status:")
     names = re.findall(r"^  (\w+) {2,}", listed.split("Every command")[0], re.M)
-    check({"init", "check", "up", "down", "status", "sessions", "credits", "receipts", "explain", "reconcile", "earnings",
+    check({"init", "check", "up", "down", "status", "sessions", "credits", "receipts", "disputes", "explain", "reconcile", "earnings",
            "settle", "descriptor", "version", "help"} == set(names),
           f"help lists {names}")
     for name in names:

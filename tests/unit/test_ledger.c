@@ -541,6 +541,7 @@ static void test_export_verifies(void **state)
 {
 	struct ledger *l = start();
 	struct query q = {.kind = QUERY_RECEIPTS};
+	const struct verify_options options = {.refused = on_bad};
 	struct verify_result result;
 	FILE *file = tmpfile();
 
@@ -561,7 +562,7 @@ static void test_export_verifies(void **state)
 	assert_int_equal(await(l, 1), 0);
 	assert_int_equal(export_terms(file, &got.rows.terms[0]), 0);
 	rewind(file);
-	assert_int_equal(verify_stream(file, &result, on_bad, NULL), 0);
+	assert_int_equal(verify_stream(file, &options, &result), 0);
 	assert_int_equal(result.bad, 0);
 	assert_int_equal(result.receipts, 130);
 	assert_int_equal(result.bytes, 13000);

@@ -84,13 +84,16 @@ static int teardown(void **state)
 /* ---- reading ---- */
 
 static struct verify_result result;
+static struct verify_options options;
 static uint64_t bad_lines[64];
 static size_t bad_count;
+static char last_why[128];
 
 static void on_bad(void *arg, uint64_t line, const char *why)
 {
 	(void)arg;
 	assert_true(strlen(why) > 10);
+	snprintf(last_why, sizeof(last_why), "%s", why);
 	if (bad_count < ARRAY_SIZE(bad_lines))
 		bad_lines[bad_count] = line;
 	bad_count++;
@@ -101,7 +104,8 @@ static void verify_bytes(const char *text, size_t len)
 	FILE *in = fmemopen((void *)(uintptr_t)text, len, "r");
 
 	bad_count = 0;
-	assert_int_equal(verify_stream(in, &result, on_bad, NULL), 0);
+	options.refused = on_bad;
+	assert_int_equal(verify_stream(in, &options, &result), 0);
 	assert_int_equal(result.bad, bad_count);
 	fclose(in);
 }
@@ -160,6 +164,44 @@ static void test_gaps(void **state)
 	assert_int_equal(result.sessions, 0);
 	verify_order((const int[]){1, 2, -1}); /* no terms */
 	assert_int_equal(result.bad, 2);
+}
+
+/* Pruned to heads, or adopted: what is there is good, as long as it does not contradict itself. */
+static void test_gaps_taken(void **state)
+{
+	struct receipt behind = receipt_of(NULL, 500, 2), lower = receipt_of(&behind, 1000, 2);
+	char *saved = lines[4];
+
+	(void)state;
+	options.gaps = true;
+	verify_order((const int[]){0, 1, 2, 4, 5, -1});
+	assert_int_equal(result.bad, 0);
+	assert_int_equal(result.gaps, 1);
+	assert_int_equal(result.receipts, 4);
+	assert_int_equal(result.amount, 7500);
+	verify_order((const int[]){0, 5, -1});
+	assert_int_equal(result.bad, 0);
+	assert_int_equal(result.sessions, 1);
+	assert_int_equal(result.amount, 7500);
+	verify_order((const int[]){0, 1, 2, 3, 4, 5, -1});
+	assert_all_good();
+	assert_int_equal(result.gaps, 0);
+	/* Later by number, lower by totals: no gap explains that. */
+	lower.offer.body.seq = le64_of(4);
+	memcpy(lower.offer.body.session, chain[0].offer.body.session, SESSION_ID_LEN);
+	identity_sign(lower.offer.provider_signature, &lower.offer.body, sizeof(lower.offer.body),
+		      &node);
+	identity_sign(lower.payer_signature, &lower.offer, sizeof(lower.offer), &payer);
+	lines[4] = line_of(NULL, &lower);
+	verify_order((const int[]){0, 2, 4, -1});
+	assert_int_equal(result.bad, 1);
+	assert_int_equal(result.amount, 3000);
+	free(lines[4]);
+	lines[4] = saved;
+	options.gaps = false;
+	verify_order((const int[]){0, 5, -1});
+	assert_int_equal(result.bad, 1);
+	assert_non_null(strstr(last_why, "--gaps"));
 }
 
 static void verify_forged(const struct receipt *r, bool good)
@@ -300,9 +342,9 @@ static void test_rubbish(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_any_order),       TEST(test_gaps),
-		TEST(test_forgeries),       TEST(test_contradiction),
-		TEST(test_readable_fields), TEST(test_rubbish),
+		TEST(test_any_order), TEST(test_gaps),          TEST(test_gaps_taken),
+		TEST(test_forgeries), TEST(test_contradiction), TEST(test_readable_fields),
+		TEST(test_rubbish),
 	};
 
 	log_init("test", LOG_LEVEL_WARN);
