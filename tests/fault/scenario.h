@@ -1,0 +1,35 @@
+/*
+ * What the programs in tests/fault share: they run again with fault.so in front, drive a ledger
+ * through a scenario whatever it answers, and know how it ended.
+ */
+#ifndef TESTS_FAULT_SCENARIO_H
+#define TESTS_FAULT_SCENARIO_H
+
+#include "accounting/ledger.h"
+#include "tests/fault/fault.h"
+
+/* Returns once fault.so is preloaded and *page is mapped; dir is a new one on a real disk, the only
+ * one whose files are looked at, and absolute. Any process that forks from here may be faulted. */
+#define SCENARIO_DIR 256
+void scenario_preload(char **argv, struct fault_page **page, char dir[static SCENARIO_DIR]);
+/* No faults, no trace. */
+void scenario_disarm(struct fault_page *page);
+
+/* A number from the environment, or standard. */
+uint64_t scenario_number(const char *name, uint64_t standard);
+
+/* The books of identity 1 in dir (made), whose payer is identity 9. */
+void scenario_config(struct ledger_config *out, const char *dir);
+
+/*
+ * Starts a ledger, grants, opens, bills rounds times in four sessions at once, signs, repeats
+ * itself, asks, disputes one session and closes, going on after every error, until the ledger dies
+ * or all is done; stops it. salt makes sessions and keys of different runs differ. Returns the
+ * ledger's wait status.
+ */
+int scenario_receipts(const struct ledger_config *config, uint64_t salt, unsigned rounds);
+
+/* waitpid as the ledger's parent calls it, so that its end is seen: linked with --wrap=waitpid. */
+pid_t __wrap_waitpid(pid_t pid, int *status, int options);
+
+#endif
