@@ -33,7 +33,7 @@ struct db {
 	char path[PATH_MAX];
 	int lock; /* flock(2)ed file beside the database, or -1 */
 	unsigned flags;
-	bool memory, lost;
+	bool memory, lost, finished;
 	int cause;     /* the last error of the moment: what undid a transaction */
 	int wal_pages; /* after the last commit */
 	size_t count;
@@ -254,13 +254,16 @@ static int db_pragma_is(struct db *db, const char *sql, const char *want)
 {
 	struct db_stmt *s = db_prepare(db, sql);
 	int got = db_step(s);
+	bool same = got == 1 && strcmp(db_col_text(s), want) == 0;
 
-	if (got == 1 && strcmp(db_col_text(s), want) != 0)
-		got = -ENOTSUP;
-	db_done(s);
-	if (got == -ENOTSUP)
+	/* What it changes is committed, or not, after its row. */
+	if (got == 1)
+		got = db_run(s);
+	if (got < 0)
+		return got;
+	if (!same)
 		log_warnx("%s: %s does not give %s; use a local file system", db->path, sql, want);
-	return got == 1 ? 0 : got == 0 ? -ENOTSUP : got;
+	return same ? 0 : -ENOTSUP;
 }
 
 /* TRUNCATE syncs the WAL, copies it, syncs the database: in a run of its own, unlike the process
@@ -287,6 +290,8 @@ int db_durable(struct db *db)
 		return 0;
 	err = db_pragma_is(db, "PRAGMA journal_mode=WAL", "wal");
 	if (!err)
+		err = db_pragma_is(db, "PRAGMA journal_mode", "wal");
+	if (!err)
 		err = db_exec(db, "PRAGMA synchronous=FULL");
 	if (!err)
 		err = db_pragma_is(db, "PRAGMA synchronous", "2");
@@ -296,11 +301,19 @@ int db_durable(struct db *db)
 }
 
 /* Explicit, so that an fsync error here is seen: after one, the pages may be gone (no retry). */
-static void db_checkpoint(struct db *db, int mode)
+static int db_checkpoint(struct db *db, int mode)
 {
-	/* A full disk or a reader only means that the WAL stays; a later commit tries again. */
-	(void)db_error(db, sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL));
 	db->wal_pages = 0;
+	return db_error(db, sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL));
+}
+
+int db_finish(struct db *db)
+{
+	db_rollback(db);
+	db->finished = true;
+	if (db->memory || db->flags & DB_READONLY)
+		return 0;
+	return db->lost ? -EIO : db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
 }
 
 int db_shrink_log(struct db *db)
@@ -315,14 +328,11 @@ void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	if (db->handle) {
-		db_rollback(db);
-		for (size_t i = 0; i < db->count; i++)
-			sqlite3_finalize(db->stmts[i].stmt);
-		if (!db->memory && !db->lost && !(db->flags & DB_READONLY))
-			db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
-		sqlite3_close(db->handle);
-	}
+	if (db->handle && !db->finished && db_finish(db) != 0)
+		log_debug("%s: its WAL stays", db->path);
+	for (size_t i = 0; i < db->count; i++)
+		sqlite3_finalize(db->stmts[i].stmt);
+	sqlite3_close(db->handle);
 	if (db->lock >= 0)
 		close(db->lock);
 	free(db);
@@ -430,8 +440,12 @@ int db_run(struct db_stmt *s)
 
 void db_done(struct db_stmt *s)
 {
-	if (s->stmt)
-		sqlite3_reset(s->stmt);
+	int rc = s->stmt ? sqlite3_reset(s->stmt) : SQLITE_OK;
+
+	/* One that changed something commits here if nothing else does: no error of that is lost.
+	 */
+	if (rc != SQLITE_OK)
+		(void)db_error(s->db, rc);
 }
 
 int64_t db_col_i64(struct db_stmt *s)
@@ -518,7 +532,9 @@ int db_commit(struct db *db)
 	if (err)
 		db_rollback(db);
 	else if (db->wal_pages >= DB_CHECKPOINT_PAGES)
-		db_checkpoint(db, SQLITE_CHECKPOINT_PASSIVE);
+		/* A full disk or a reader only mean that the WAL stays; a later commit tries again.
+		 */
+		(void)db_checkpoint(db, SQLITE_CHECKPOINT_PASSIVE);
 	/* The commit stands, but the owner must end before it says so on a disk that lies. */
 	return db->lost ? -EIO : err;
 }

@@ -35,7 +35,10 @@ MUST_CHECK int db_reader(struct db **out, const struct db *writer);
  * have left there what reads well and is not on the disk.
  */
 MUST_CHECK int db_durable(struct db *db);
-/* Rolls back what is open, checkpoints (unless readonly) and closes. NULL is fine. */
+/* Rolls back what is open and writes the WAL home: 0 or -errno, of which only a loss (db_lost) is
+ * more than a WAL that stays for the next time. Readonly ones have nothing to write. */
+MUST_CHECK int db_finish(struct db *db);
+/* Closes, after db_finish if nobody called it. NULL is fine. */
 void db_close(struct db *db);
 
 /*

@@ -557,6 +557,19 @@ static int process_patience(const struct process *p)
 	return orphaned ? 0 : (int)(idle < most ? idle : most);
 }
 
+/* What is owed still, then all of it home. */
+static void process_finish(struct process *p)
+{
+	int err;
+
+	p->tried_ms = 0;
+	process_again(p);
+	err = store_finish(p->store);
+	if (err && store_lost(p->store))
+		process_trouble(p, err);
+	store_close(p->store);
+}
+
 void ledger_process(int socket, const struct ledger_config *config, pid_t parent)
 {
 	struct process *p = xcalloc(1, sizeof(*p));
@@ -584,7 +597,7 @@ void ledger_process(int socket, const struct ledger_config *config, pid_t parent
 			process_trouble(p, -EIO);
 		process_renew(p);
 	}
-	store_close(p->store);
+	process_finish(p);
 	crypto_secret_free(p->by);
 	free(p);
 	_exit(0);

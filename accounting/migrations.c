@@ -263,17 +263,19 @@ static int schema_same(struct db *db, struct db *expected)
 				   "ORDER BY type, name";
 	struct db_stmt *a = db_prepare(db, list), *b = db_prepare(expected, list);
 	int more_a, more_b;
+	bool same = true;
 
 	do {
 		more_a = db_step(a);
 		more_b = db_step(b);
 		for (int i = 0; more_a == 1 && more_b == 1 && i < 3; i++)
-			if (strcmp(db_col_text(a), db_col_text(b)) != 0)
-				more_b = 0;
-	} while (more_a == 1 && more_b == 1);
+			same = strcmp(db_col_text(a), db_col_text(b)) == 0 && same;
+	} while (same && more_a == 1 && more_b == 1);
 	db_done(a);
 	db_done(b);
-	return more_a < 0 ? more_a : more_a == more_b ? 0 : -EINVAL;
+	if (more_a < 0 || more_b < 0)
+		return more_a < 0 ? more_a : more_b;
+	return same && more_a == more_b ? 0 : -EINVAL;
 }
 
 /* What the schema must read like is what the same steps make of an empty database. */

@@ -71,6 +71,11 @@ int store_open(struct store **out, const char *path, const struct store_config *
 	return 0;
 }
 
+int store_finish(struct store *s)
+{
+	return db_finish(s->db);
+}
+
 void store_close(struct store *s)
 {
 	if (!s)

@@ -30,6 +30,8 @@ struct store_config {
 /* by outlives the store. Sessions an earlier run left open are ended: unsigned bytes are debt. */
 MUST_CHECK int store_open(struct store **out, const char *path, const struct store_config *config,
 			  const struct identity *by, uint64_t now_s);
+/* Before store_close: writes all home; after an error ask store_lost. */
+MUST_CHECK int store_finish(struct store *s);
 void store_close(struct store *s);
 /* As db_lost: the process must end. */
 bool store_lost(const struct store *s);

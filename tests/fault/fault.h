@@ -31,11 +31,15 @@ struct fault_page {
 	_Atomic uint64_t kill_at; /* which call is the process's last; 0: none */
 	_Atomic uint64_t count;   /* calls so far */
 	_Atomic uint64_t failed;  /* of them, failed */
-	_Atomic uint64_t files;   /* of those failed, on regular files */
+	_Atomic uint64_t files;   /* of those failed, on a database or its WAL */
 	_Atomic int32_t exempt;   /* a process that is left alone: the test itself */
 	_Atomic uint32_t no_sync; /* fsync does nothing and says that it did */
 	char trace[512];          /* file that every operation is appended to; empty: none */
 };
+
+/* From now on this page for this process and its children, a mapping they share. Found by dlsym:
+ * the library is preloaded, not linked. */
+void fault_use(struct fault_page *other);
 
 enum trace_kind {
 	TRACE_OPEN = 1, /* data: path; offset: 1 if this call made the file */

@@ -1,5 +1,6 @@
 #include "tests/fault/scenario.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -71,6 +72,20 @@ void scenario_preload(char **argv, struct fault_page **page, char dir[static SCE
 	(*page)->exempt = getpid();
 	snprintf(dir, SCENARIO_DIR, "%s", getenv("CULVERT_FAULT_DIR"));
 	unsetenv("LD_PRELOAD"); /* for rm and others that we start */
+}
+
+struct fault_page *scenario_own_page(void)
+{
+	void (*use)(struct fault_page *) =
+		(void (*)(struct fault_page *))(uintptr_t)dlsym(RTLD_DEFAULT, "fault_use");
+	struct fault_page *own =
+		mmap(NULL, sizeof(*own), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (!use || own == MAP_FAILED)
+		fatalx("fault.so is not in front");
+	own->exempt = getpid();
+	use(own);
+	return own;
 }
 
 void scenario_disarm(struct fault_page *page)

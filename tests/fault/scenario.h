@@ -12,6 +12,8 @@
  * one whose files are looked at, and absolute. Any process that forks from here may be faulted. */
 #define SCENARIO_DIR 256
 void scenario_preload(char **argv, struct fault_page **page, char dir[static SCENARIO_DIR]);
+/* A page for this process and its children alone, to count apart from others. */
+struct fault_page *scenario_own_page(void);
 /* No faults, no trace. */
 void scenario_disarm(struct fault_page *page);
 
