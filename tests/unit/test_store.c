@@ -653,7 +653,7 @@ static void test_pages(void **state)
 	assert_int_equal(rows->credit[0].bytes, 150000);
 	assert_int_equal(rows->credit[0].earned, 150);
 	assert_int_equal(rows->credit[0].balance, 1000000 - 150);
-	q.kind = (enum query_kind)9;
+	q.kind = (enum query_kind)99;
 	assert_int_equal(store_query(store, &q, rows), -EINVAL);
 	free(rows);
 }

@@ -1,4 +1,7 @@
 /* The provider's books in random worlds, against a model of them. WORLDS=N makes more of them. */
+#include <inttypes.h>
+
+#include "base/text.h"
 #include "tests/lib/store.h"
 
 #include <fcntl.h>
@@ -543,10 +546,12 @@ static void world_new(uint32_t world, const char *dir)
 static void test_random_worlds(void **state)
 {
 	const char *wanted = getenv("WORLDS");
-	uint32_t worlds = wanted ? (uint32_t)atoi(wanted) : WORLDS;
+	uint64_t worlds = WORLDS;
 	char dir[TEST_DIR];
 
 	(void)state;
+	if (wanted)
+		assert_true(text_u64(wanted, 1, UINT32_MAX, &worlds));
 	test_dir_make(dir);
 	for (uint32_t world = 0; world < worlds; world++) {
 		world_new(world, dir);
@@ -555,7 +560,7 @@ static void test_random_worlds(void **state)
 			check_world();
 		}
 	}
-	printf("%u worlds of %d events\n", worlds, STEPS);
+	printf("%" PRIu64 " worlds of %d events\n", worlds, STEPS);
 	store_close(store);
 	store_new(&plain);
 	test_dir_remove(dir);
