@@ -289,6 +289,30 @@ static void the_writer_holds_the_order(void **state)
 	assert_int_equal(write_memory(&p), -EINVAL);
 }
 
+/* A kind begins when the one before it is complete. */
+static void the_writer_holds_the_kinds(void **state)
+{
+	static uint8_t bytes[FILE_MAX];
+	struct pieces p;
+	struct batch *b;
+
+	(void)state;
+	take_apart(&p);
+	for (int kind = 1; kind <= 3; kind++) {
+		assert_int_equal(
+			batch_begin_memory(&b, &p.v, (const uint8_t(*)[KEY_LEN])p.f.peaks, bytes),
+			0);
+		if (kind == 1)
+			assert_int_equal(batch_session(b, &p.f.sessions[0]), -EINVAL);
+		else if (kind == 2)
+			assert_int_equal(batch_receipt(b, &p.f.receipts[0]), -EINVAL);
+		else
+			assert_int_equal(batch_account(b, &p.f.accounts[0]), -EINVAL);
+		assert_int_equal(batch_terms(b, &p.f.terms[0]), -EINVAL); /* for good */
+		batch_free(b);
+	}
+}
+
 static void the_writer_counts(void **state)
 {
 	struct pieces p;
@@ -394,6 +418,7 @@ int main(void)
 		cmocka_unit_test(a_file_has_the_same_bytes),
 		cmocka_unit_test(the_head_comes_last),
 		cmocka_unit_test(the_writer_holds_the_order),
+		cmocka_unit_test(the_writer_holds_the_kinds),
 		cmocka_unit_test(the_writer_counts),
 		cmocka_unit_test(the_writer_refuses_nonsense),
 		cmocka_unit_test(a_failing_file_is_an_error),

@@ -55,26 +55,68 @@ static void f_terms_missing(struct forged *f)
 	f->terms_count = 1;
 }
 
-static void f_terms_unused(struct forged *f)
+static void sort_terms(struct forged *f)
 {
 	uint8_t a[KEY_LEN], b[KEY_LEN];
+
+	for (uint32_t i = f->terms_count - 1; i > 0; i--) {
+		terms_hash(a, &f->terms[i - 1]);
+		terms_hash(b, &f->terms[i]);
+		if (memcmp(a, b, KEY_LEN) > 0)
+			swap(&f->terms[i - 1], &f->terms[i], sizeof(*f->terms));
+	}
+}
+
+static void f_terms_unused(struct forged *f)
+{
 	struct terms more = f->terms[0];
 
 	more.body.price = le64_of(1);
 	identity_sign(more.signature, &more.body, sizeof(more.body), &batch_node);
-	f->terms[2] = more;
-	f->terms_count = 3;
-	for (int i = 2; i > 0; i--) {
-		terms_hash(a, &f->terms[i - 1]);
-		terms_hash(b, &f->terms[i]);
-		if (memcmp(a, b, KEY_LEN) > 0)
-			swap(&f->terms[i - 1], &f->terms[i], sizeof(more));
+	f->terms[f->terms_count++] = more;
+	sort_terms(f);
+}
+
+/* The receipts of session 0 (at 1 and 2) name these terms, and are signed and chained anew. */
+static void use_terms(struct forged *f, const struct terms *t)
+{
+	for (uint32_t i = 0; i < f->terms_count; i++)
+		if (f->terms[i].body.role == t->body.role)
+			f->terms[i] = *t;
+	sort_terms(f);
+	for (int i = 1; i <= 2; i++) {
+		terms_hash(f->receipts[i].offer.body.terms, t);
+		if (i == 2)
+			receipt_hash(f->receipts[2].offer.body.previous, &f->receipts[1].offer);
+		forge_sign(&f->receipts[i], &batch_node, &batch_payer[0]);
 	}
 }
 
 static void f_terms_signature(struct forged *f)
 {
-	f->terms[1].signature[3] ^= 1;
+	struct terms t = batch_world_terms[0];
+
+	t.signature[3] ^= 1;
+	use_terms(f, &t);
+}
+
+static void f_terms_form(struct forged *f)
+{
+	struct terms t = batch_world_terms[0];
+
+	t.body.loss_ppm = le32_of(1000001);
+	identity_sign(t.signature, &t.body, sizeof(t.body), &batch_node);
+	use_terms(f, &t);
+}
+
+/* These are fine: what the two above change is all that is wrong with them. */
+static void f_terms_others(struct forged *f)
+{
+	struct terms t = batch_world_terms[0];
+
+	t.body.expires = le64_of(1);
+	identity_sign(t.signature, &t.body, sizeof(t.body), &batch_node);
+	use_terms(f, &t);
 }
 
 static void f_sessions_order(struct forged *f)
@@ -286,6 +328,11 @@ static void f_sums(struct forged *f)
 	add_to(&f->head.body.spent, 1);
 }
 
+static void f_sum_earned(struct forged *f)
+{
+	add_to(&f->head.body.earned, 1);
+}
+
 static void f_sum_spent(struct forged *f)
 {
 	add_to(&f->head.body.spent, 1);
@@ -314,6 +361,8 @@ static void forgeries(void **state)
 		FORGERY(terms_missing, BATCH_BAD_TERMS),
 		FORGERY(terms_unused, BATCH_UNUSED),
 		FORGERY(terms_signature, BATCH_BAD_TERMS),
+		FORGERY(terms_form, BATCH_BAD_TERMS),
+		FORGERY(terms_others, BATCH_OK),
 		FORGERY(sessions_order, BATCH_BAD_ORDER),
 		FORGERY(session_twice, BATCH_BAD_ORDER),
 		FORGERY(session_missing, BATCH_BAD_SESSION),
@@ -350,6 +399,7 @@ static void forgeries(void **state)
 		FORGERY(earned_lower, BATCH_BAD_TOTALS),
 		FORGERY(spent_higher, BATCH_BAD_TOTALS),
 		FORGERY(sums, BATCH_BAD_SUMS),
+		FORGERY(sum_earned, BATCH_BAD_SUMS),
 		FORGERY(sum_spent, BATCH_BAD_SUMS),
 		FORGERY(overflow, BATCH_BAD_TOTALS),
 #undef FORGERY

@@ -40,6 +40,16 @@ static void each_holds_alone(void **state)
 	}
 }
 
+/* The root before is what the peaks now make. */
+static void root_of_peaks(struct forged *f)
+{
+	struct merkle m;
+
+	merkle_resume(&m, le64_get(f->head.body.previous_size),
+		      (const uint8_t(*)[KEY_LEN])f->peaks);
+	merkle_root(&m, f->head.body.previous_root);
+}
+
 static void lost_epochs(void **state)
 {
 	const struct made_batch *third = batch_world_file(3);
@@ -63,7 +73,15 @@ static void lost_epochs(void **state)
 				(--f.account_count - i) * sizeof(*f.accounts));
 	forge_end(&f, &batch_node);
 	assert_reason(reason_after(1, f.bytes, f.len, &lost_rules), BATCH_BAD_TOTALS);
-	/* The tree may not shrink over a gap, nor change without growing. */
+	/* The tree may not change over a gap without growing, nor shrink. */
+	forge_begin(&f, batch_world_file(2));
+	f.head.body.epoch = le64_of(3);
+	forge_end(&f, &batch_node);
+	assert_reason(reason_after(1, f.bytes, f.len, &lost_rules), BATCH_OK);
+	f.peaks[0][0] ^= 1;
+	root_of_peaks(&f);
+	forge_end(&f, &batch_node);
+	assert_reason(reason_after(1, f.bytes, f.len, &lost_rules), BATCH_BAD_PREVIOUS);
 	forge_begin(&f, third);
 	f.head.body.previous_size = le64_of(1);
 	memcpy(f.head.body.previous_root, f.peaks[0], KEY_LEN);
@@ -141,13 +159,7 @@ static void out_of_place(void **state)
 	/* Another tree of the same size before. */
 	forge_begin(&f, second);
 	f.peaks[0][5] ^= 1;
-	{
-		struct merkle m;
-
-		merkle_resume(&m, le64_get(f.head.body.previous_size),
-			      (const uint8_t(*)[KEY_LEN])f.peaks);
-		merkle_root(&m, f.head.body.previous_root);
-	}
+	root_of_peaks(&f);
 	forge_end(&f, &batch_node);
 	assert_reason(reason_of(&f, 0), BATCH_OK);
 	assert_reason(reason_of(&f, 1), BATCH_BAD_PREVIOUS);
@@ -233,6 +245,11 @@ static void sessions_over_epochs(void **state)
 	f.sessions[0].fee_account[0] ^= 1;
 	forge_end(&f, &batch_node);
 	assert_reason(reason_of(&f, 1), BATCH_BAD_SESSION);
+	/* Less paid than before: no other file is needed to see it. */
+	forge_begin(&f, second);
+	f.sessions[1].before = le64_of(le64_get(f.sessions[1].paid) + 1);
+	forge_end(&f, &batch_node);
+	assert_reason(reason_of(&f, 0), BATCH_BAD_PAID);
 	/* Session 2 is new, and says it is not. */
 	forge_begin(&f, second);
 	f.sessions[1].before = f.sessions[1].paid = le64_of(1);
