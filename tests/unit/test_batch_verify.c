@@ -276,6 +276,11 @@ static void sessions_over_epochs(void **state)
 	forge_sign(&f.receipts[0], &batch_node, &batch_payer[0]);
 	forge_end(&f, &batch_node);
 	assert_reason(reason_of(&f, 1), BATCH_OK);
+	memcpy(f.receipts[0].offer.body.payer, batch_payer[1].id, KEY_LEN);
+	forge_sign(&f.receipts[0], &batch_node, &batch_payer[1]);
+	forge_end(&f, &batch_node);
+	assert_reason(reason_of(&f, 1), BATCH_BAD_CHAIN);
+	memcpy(f.receipts[0].offer.body.payer, batch_payer[0].id, KEY_LEN);
 	f.receipts[0].offer.body.bytes_up = le64_of(0);
 	add_to(&f.receipts[0].offer.body.bytes_down, 2 << 20); /* the same amount */
 	forge_sign(&f.receipts[0], &batch_node, &batch_payer[0]);
