@@ -76,20 +76,25 @@ static int posting_payer(struct store *s, const struct posting *p, uint8_t payer
 /* Where a posting's credit came from is below 0; where it went says what it is. */
 static int posting_legs(struct store *s, const struct posting *p, struct query_earning *sum)
 {
-	struct db_stmt *q = db_prepare(s->db, "SELECT e.amount, a.name, a.payer FROM entry e "
+	struct db_stmt *q = db_prepare(s->db, "SELECT e.amount, a.kind, a.payer FROM entry e "
 					      "JOIN account a ON a.id = e.account WHERE e.txn = ?");
 	int got;
 
 	db_bind_u64(q, p->txn);
 	while ((got = db_step(q)) == 1) {
 		int64_t amount = db_col_i64(q);
-		bool given = strcmp(db_col_text(q), "sys:given") == 0;
+		enum account_kind kind = (enum account_kind)db_col_u64(q);
 		uint8_t owner[KEY_LEN];
 
+		/* Before there were holds the node was booked all of it. */
+		if (amount < 0 && kind == ACCOUNT_FREE) {
+			sum->allowance -= (uint64_t)amount;
+			sum->earned += (uint64_t)amount;
+		}
 		if (amount < 0)
 			continue;
 		sum->amount += (uint64_t)amount;
-		if (given)
+		if (kind == ACCOUNT_GIVEN)
 			sum->allowance += (uint64_t)amount;
 		else if (db_col_blob(q, owner, KEY_LEN) && memcmp(owner, s->by->id, KEY_LEN) != 0)
 			sum->fee += (uint64_t)amount;

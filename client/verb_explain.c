@@ -209,13 +209,17 @@ static void derive_posting(struct derivation *d, const struct booked *b)
 	const char *number = strrchr(b->key, ':');
 	bool held = b->hold != 0;
 
-	if (!sum(d, b->key, &d->posted, b->moved) || !sum(d, b->key, &d->given, b->given) ||
-	    !sum(d, b->key, &d->paid, b->moved - b->given))
+	uint64_t given = held ? b->given : b->free_left;
+
+	if (!sum(d, b->key, &d->posted, b->moved) || !sum(d, b->key, &d->given, given) ||
+	    !sum(d, b->key, &d->paid, b->moved - given))
 		return;
 	if (!held) {
 		d->direct += b->moved;
-		say(d, "   %.16s  %" PRIu64 " straight to the node, before there were holds\n",
-		    b->when, b->moved);
+		say(d,
+		    "   %.16s  %" PRIu64 " = %" PRIu64 " of an allowance + %" PRIu64
+		    " earned, straight from the purse (before there were holds)\n",
+		    b->when, b->moved, given, b->moved - given);
 		return;
 	}
 	fee = fee_of(d, d->paid) - fee_of(d, before);
@@ -275,7 +279,7 @@ static void derive_rest(struct derivation *d)
 	    d->held + d->direct, d->returned, d->posted, hold - d->posted);
 	compare(d, "5. given back: what is set aside and not given back", "hold", hold);
 	compare(d, "4. posted", "posted", d->posted);
-	compare(d, "4. posted: of it paid", "paid", d->paid - d->direct);
+	compare(d, "4. posted: of it paid", "paid", d->paid);
 	if (d->posted > covered)
 		wrong(d,
 		      "4. posted: %" PRIu64 " is more than the amount %" PRIu64
