@@ -44,7 +44,7 @@ def books(top):
     import base64
     node = "user:" + base64.b64decode(r["provider"]).hex()
     free, grant, fee = f"free:{'55' * 32}:2026-11", f"user:{'55' * 32}", f"user:{FEE.hex()}"
-    amount, first, allowance = r["amount"], 5000000, 2000000
+    amount, first, allowance = r["amount"], 5000019, 2000000  # so that the fee is not the sum of rounded parts
     held = amount + 1000
     one, two = f"hold:{SESSION}:3", f"hold:{SESSION}:4"
     paid = first - allowance
@@ -67,7 +67,7 @@ def test_explain(top, server, at):
     explain = ["explain", SESSION, *at]
     shown = expect(0, explain, out="\nadds up\n")
     for part in (f"up {said['bytes_up']} + down {said['bytes_down']} = {said['bytes_up'] + said['bytes_down']}", f"rounded up: {said['amount']} micro-credits",
-                 "+2000000 from free:", "2000000 of an allowance (never pays out)", f"floor(3000000 * {PPM} / 1000000) - floor(0 * {PPM} / 1000000) = 150000",
+                 "+2000000 from free:", "2000000 of an allowance (never pays out)", f"floor(3000019 * {PPM} / 1000000) - floor(0 * {PPM} / 1000000) = 150000",
                  "-1000 back to user:", "of it 0 held and 0 short of credit"):
         check(part in shown, f"explain has no {part!r}: {shown}")
     answer = expect_json(0, ["explain", "--json", *explain[1:]], adds_up=True, wrong=[], amount=said["amount"])
@@ -100,6 +100,7 @@ def test_explain(top, server, at):
     lie("a posting's key", "4. posted", lambda s, b: [leg.update(key=leg["key"] + "1") for leg in b if leg["txn"] == 5])
     lie("who gets the fee", "4. posted", lambda s, b: (b[7].update(amount=b[7]["amount"] - 1), b[8].update(amount=b[8]["amount"] + 1)))
     lie("what of it was given", "4. posted", lambda s, b: (b[6].update(amount=b[6]["amount"] - 1), b[7].update(amount=b[7]["amount"] + 1)))
+    lie("where a posting came from", "of an allowance came 0", lambda s, b: b[4].update(source=b[5]["source"]))
     lie("who was paid", "4. posted", lambda s, b: b[7].update(account="user:" + "99" * 32))
     lie("a hold left out", "5. given back", lambda s, b: b.__delitem__(slice(0, 4)))
     lie("a posting left out", "4. posted", lambda s, b: b.__delitem__(slice(9, 12)))

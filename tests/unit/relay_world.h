@@ -164,6 +164,7 @@ static void do_retire(struct deed *d)
 {
 	assert_true(world.live[d->worker][d->handle]);
 	world.live[d->worker][d->handle] = false;
+	world.ops->losses(world.ops_arg, d->handle, &world.at[d->worker][d->handle].losses);
 	world.ops->retired(world.ops_arg, &world.at[d->worker][d->handle]);
 }
 

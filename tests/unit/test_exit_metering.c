@@ -70,10 +70,16 @@ static void wrong_signatures(void **state)
 	assert_quiet();
 }
 
+static void take_view(void *arg, const struct exit_session_view *view)
+{
+	*(struct exit_session_view *)arg = *view;
+}
+
 static void held_and_released(void **state)
 {
 	struct world *w = *state;
 	struct body_peer b = live(w, 1, MIB);
+	struct exit_session_view view;
 	struct call c;
 
 	flow(w, 1, MIB - 1, 0);
@@ -99,6 +105,8 @@ static void held_and_released(void **state)
 	c = issue(2);
 	assert_int_equal(c.up, MIB + 100);
 	assert_int_equal(c.down, 11);
+	exit_sessions(w->e, take_view, &view);
+	assert_int_equal(view.ignored, 5700);
 	next_sent(true, VERB_RECEIPT);
 	assert_quiet();
 }
