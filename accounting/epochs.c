@@ -215,6 +215,10 @@ static int settle_new(struct epochs *e, struct ledger_settled *out)
 	*out = (struct ledger_settled){.epoch = last, .fresh = got == 1};
 	if (got != 1)
 		return got;
+	/* Signed by books that were lost since: another head in its place would be a contradiction
+	 * under this node's name. */
+	if (epoch_file_there(e->directory, last + 1))
+		return -EEXIST;
 	q = db_prepare(s->db, "INSERT INTO epoch(id, hour) VALUES(?, ?)");
 	db_bind_u64(q, ++out->epoch);
 	db_bind_u64(q, s->now_s / HOUR);

@@ -153,8 +153,8 @@ void ledger_grant(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_
 /*
  * epoch 0: closes a new epoch over all that was signed since the last; else makes the file of that
  * one again. Done when it is begun; the rest happens between requests, and QUERY_EPOCHS tells how
- * far it is. -EBUSY while another one is worked on, -ENOENT no such epoch, -ENOTSUP without a
- * directory for them.
+ * far it is. -EBUSY while another one is worked on, -ENOENT no such epoch, -EEXIST there is a file
+ * of the new one, which the books know nothing of, -ENOTSUP without a directory for them.
  */
 void ledger_settle(struct ledger *l, uint64_t epoch, ledger_settled done, void *arg);
 /* The same out of what this node earned, never more than it has: -EDQUOT; -EINVAL to itself. */

@@ -99,6 +99,11 @@ static void settled(void *arg, int err, const struct ledger_settled *s)
 			"it as done, then ask again");
 	else if (err == -ENOENT)
 		api_fail(call, HTTP_NOTFOUND, "no such epoch; see culvert settle list");
+	else if (err == -EEXIST)
+		api_fail(call, HTTP_INTERNAL,
+			 "the next epoch has a file already, of which the books know nothing: were "
+			 "they restored from an older backup? Restore a newer one; signing this "
+			 "epoch anew would contradict that file");
 	else if (err == -ENOSPC)
 		api_fail(call, HTTP_INTERNAL, "the disk is full, or almost; make room");
 	else if (err)

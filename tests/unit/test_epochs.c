@@ -588,6 +588,30 @@ static void test_rows_that_changed_make_no_second_truth(void **state)
 	free(after);
 }
 
+/* Books restored from a backup do not sign an epoch a second time. */
+static void test_a_file_the_books_do_not_know_is_not_contradicted(void **state)
+{
+	struct ledger_settled out;
+	uint8_t *before, *after;
+	size_t len, len_after;
+
+	(void)state;
+	fill(5, 1, 5);
+	assert_int_equal(settling_settle(store), 1);
+	before = read_epoch(1, &len);
+	assert_int_equal(db_exec(store->db, "DELETE FROM settled; DELETE FROM epoch; "
+					    "UPDATE session SET settled_seq = 0, settled = 0"),
+			 0);
+	fill(5, 6, 5);
+	assert_int_equal(ask(0, &out), -EEXIST);
+	settling_work(store);
+	after = read_epoch(1, &len_after);
+	assert_int_equal(len_after, len);
+	assert_memory_equal(before, after, len);
+	free(before);
+	free(after);
+}
+
 /* ---- crashes ---- */
 
 static void crash_world(void)
@@ -925,6 +949,7 @@ int main(int argc, char **argv)
 		CASE(test_receipts_of_another_network_stay_out),
 		CASE(test_any_epoch_can_be_made_again_byte_for_byte),
 		CASE(test_rows_that_changed_make_no_second_truth),
+		CASE(test_a_file_the_books_do_not_know_is_not_contradicted),
 		CASE(test_a_crash_at_any_moment_is_finished_by_the_next_start),
 		CASE(test_what_was_left_unfinished_is_swept),
 		CASE(test_a_full_disk_is_waited_for),
