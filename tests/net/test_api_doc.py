@@ -9,7 +9,7 @@ from nodes import TOP, Client, Node
 DOC = (TOP / "docs/api.md").read_text(encoding="utf-8")
 FORMS = {"KEY": r"[A-Za-z0-9+/]{43}=", "HEX": r"[0-9a-f]{32}", "BASE64": r"[A-Za-z0-9+/]+={0,2}"}
 # Named in the text instead of the example: they are not always there.
-SOMETIMES = {"trouble"}
+SOMETIMES = {"trouble", "error"}
 
 lab, suite = Lab("apidoc"), Suite()
 exit_ = Node(lab, "exit", "exit", 3, Price={"FreeAllowance": 1000000, "ReceiptEvery": "1 s"})
@@ -99,6 +99,13 @@ def answers():
         for who in (relay, exit_, client):
             same(shown, who.api(f"/v1/{name}?after=0"), f"{name} of the {who.name}")
     reports(examples)
+    _, shown = examples("POST /v1/settle")
+    for who in (relay, exit_):
+        same(shown, who.api("/v1/settle", {}), f"settling the {who.name}")
+        wait_for(lambda who=who: who.api("/v1/epochs?after=0")["epochs"][0]["state"] == "done", "the epoch to be done")
+    (shown,) = examples("GET /v1/epochs")
+    for who in (relay, exit_):
+        same(shown, who.api("/v1/epochs?after=0"), f"epochs of the {who.name}")
     (shown,) = examples("GET /v1/descriptor")
     for who in (relay, exit_):
         same(shown, who.api("/v1/descriptor"), f"descriptor of the {who.name}")
