@@ -96,6 +96,21 @@ def books(machine):
     suite.check((machine.root / "receipts.jsonl").stat().st_size > 0 or "receipts.jsonl" in done, f"receipts export and verify: {done.splitlines()[-1]}")
 
 
+def settled(machine):
+    """culvert-settle.timer: there, off until the operator wants it, and its service can do what it is for and no more."""
+    suite.equal(machine.out("systemctl is-enabled culvert-settle.timer", check=False).strip(), "disabled", "culvert-settle.timer: installed, not enabled")
+    machine.run("systemctl enable --now culvert-settle.timer")
+    suite.equal(Unit(machine, "culvert-settle.timer").get("ActiveState"), "active", "culvert-settle.timer: waits for its hour")
+    machine.run("systemctl start culvert-settle", timeout=30)
+    unit = Unit(machine, "culvert-settle.service")
+    suite.equal(unit.get("Result"), "success", f"culvert-settle.service: {unit.journal().strip().splitlines()[-1:]}")
+    rows = json.loads(machine.out("culvert settle list --json"))["epochs"]
+    suite.equal([row["state"] for row in rows], ["done"], "culvert settle list: an epoch")
+    done = machine.out(f"culvert settle verify {rows[0]['path']}")
+    suite.check(rows[0]["root"] in done, f"culvert settle verify: {done.splitlines()[-1]}")
+    scored(machine, unit.name, 0.5)
+
+
 # ---- traffic by the rigs ----
 
 class Traffic:
@@ -169,6 +184,7 @@ def relay(machine, traffic):
     confined(unit, NO_CAPS, 1.5)
     traffic.flows("relay")
     books(machine)
+    settled(machine)
     unit.survives("kill -9 of the main process", lambda pid: machine.run(f"kill -9 {pid}"), 5)
     traffic.flows("after kill -9")
     unit.survives("kill -9 of the ledger", lambda pid: machine.run(f"kill -9 $(pgrep -P {pid})"), 5)
