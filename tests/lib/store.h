@@ -22,6 +22,14 @@ static struct identity node, alice, bob, carol;
 static struct store *store;
 static uint64_t start_at = UINT64_C(1767225600); /* when the next store opens */
 
+static uint32_t seed __attribute__((unused));
+
+static inline uint32_t draw(uint32_t below)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (seed >> 8) % below;
+}
+
 /* ---- one request, as the ledger process runs it ---- */
 
 static inline void begin(void)

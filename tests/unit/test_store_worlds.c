@@ -48,14 +48,6 @@ static struct model {
 	char path[TEST_DIR + 32]; /* of the database; empty: in memory */
 } m;
 
-static uint32_t seed;
-
-static uint32_t draw(uint32_t below)
-{
-	seed = seed * 1664525 + 1013904223;
-	return (seed >> 8) % below;
-}
-
 static uint64_t price_of(uint64_t price, uint64_t bytes)
 {
 	return (uint64_t)(((unsigned __int128)bytes * price + (1u << 30) - 1) >> 30);
