@@ -125,11 +125,20 @@ class Client(Program):
         for name_, values in options.items():
             self.options[name_].update(values)
 
-    def up(self, timeout=30):
+    def write(self):
         self.config.write_text("".join(section(n, v) for n, v in self.options.items()))
+
+    def start(self):
+        self.write()
         self.process = self.lab.start(self.ns, [BUILD / "culvert", "up", "--foreground", "--config", self.config], log=f"{self.name}.log")
+
+    def up(self, timeout=30):
+        self.start()
         wait_for(self.connected, f"the client to connect ({self.log()[-800:]})", timeout)
         return self
+
+    def answers(self):
+        return self.culvert("status", "--json", "--socket", self.socket, check=False).returncode == 0
 
     def connected(self):
         if self.process.poll() is not None:

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Both nodes get an older copy of their books back, as after a disk died: what clients signed since is shown to them and taken over, no
+number is ever used for two bodies, and the credits are what they would have been."""
+import shutil
+import sqlite3
+import time
+
+from lab import Lab, Suite, wait_for
+from nodes import Client, Node, download, web
+
+MIB = 1 << 20
+PRICE = 1 << 30  # a micro-credit per byte
+SIZE = 3 * MIB
+GRANTED = 400 * MIB
+
+lab, suite = Lab("restored"), Suite()
+exit_ = Node(lab, "exit", "exit", 3, Price={"FreeAllowance": 0, "ExitPerGiB": PRICE})
+relay = Node(lab, "relay", "relay", 2, Relay={"Exit": [exit_.descriptor]}, Price={"FreeAllowance": 0, "RelayPerGiB": PRICE})
+nodes = (relay, exit_)
+client = None
+payer = digest = ""
+FILES = ("ledger.db", "ledger.db-wal", "ledger.db-shm")
+
+
+def books(node, name):
+    return lab.dir / f"{node.name}-{name}"
+
+
+def copy(node, name):
+    """The database as it lies there, with its log: the node was just killed."""
+    books(node, name).mkdir()
+    for file in FILES:
+        if (node.dir / "data" / file).exists():
+            shutil.copy2(node.dir / "data" / file, books(node, name) / file)
+
+
+def restore(node, name):
+    for file in FILES:
+        (node.dir / "data" / file).unlink(missing_ok=True)
+        if (books(node, name) / file).exists():
+            shutil.copy2(books(node, name) / file, node.dir / "data" / file)
+
+
+def rows(path, sql):
+    """A query over a database and its log, in a copy of both."""
+    where = lab.dir / "look"
+    shutil.rmtree(where, ignore_errors=True)
+    where.mkdir()
+    for file in path.parent.glob(path.name + "*"):
+        shutil.copy2(file, where / file.name)
+    with sqlite3.connect(where / path.name) as db:
+        return db.execute(sql).fetchall()
+
+
+
+def wallet():
+    return client.dir / "data/wallet.db"
+
+
+def signed(node):
+    """{session: (seq, amount)} of what the client signed for a node."""
+    found = rows(wallet(), "SELECT s.key, s.seq, s.amount, s.role FROM session s WHERE s.seq > 0")
+    role = 1 if node is relay else 2
+    return {bytes(k): (seq, amount) for k, seq, amount, r in found if r == role}
+
+
+def known(path):
+    return {bytes(k): (seq, amount) for k, seq, amount in rows(path, "SELECT key, seq, amount FROM session WHERE seq > 0")}
+
+
+def row(node):
+    return next((c for c in node.ask("credits")["credits"] if c["peer"] == payer), None)
+
+
+def connected_again():
+    wait_for(client.connected, f"the client to be connected again ({client.log()[-500:]})", 60)
+
+
+def kill():
+    for node in nodes:
+        node.kill()
+
+
+def start():
+    for node in (exit_, relay):
+        node.start()
+
+
+def killed_in_mid_transfer():
+    """The copy: sessions open, receipts waiting."""
+    global client, payer, digest
+    digest = web(lab, size=SIZE)
+    start()
+    client = Client(lab, relay, exit_)
+    client.start()
+    wait_for(lambda: client.answers() and client.status()["id"], "the agent", 15)
+    payer = client.status()["id"]
+    for node in nodes:
+        node.culvert("credits", "grant", payer, GRANTED, "--socket", node.socket)
+    connected_again()
+    suite.equal(download(lab, "http://10.77.4.2/blob")[0], digest, "traffic flows")
+    fetch = lab.start("client", ["curl", "-s", "-o", "/dev/null", "--max-time", "60", "--limit-rate", "1M", "http://10.77.4.2/blob"], log="fetch.log")
+    time.sleep(1.5)
+    kill()
+    for node in nodes:
+        copy(node, "old")
+    fetch.wait(60)
+    opened = {node: known(books(node, "old") / "ledger.db") for node in nodes}
+    suite.check(all(opened.values()), f"the copies know {[len(o) for o in opened.values()]} sessions with receipts")
+
+
+def life_goes_on():
+    """Debts of the copied sessions are signed, and there are sessions no copy has heard of."""
+    start()
+    connected_again()
+    suite.equal(download(lab, "http://10.77.4.2/blob")[0], digest, "after the crash it goes on")
+    client.stop()
+    client.up()
+    suite.equal(download(lab, "http://10.77.4.2/blob")[0], digest, "in a third session too")
+    time.sleep(1)
+    for node in nodes:
+        old, now = known(books(node, "old") / "ledger.db"), signed(node)
+        suite.check(len(now) >= 3 and any(now[k][0] > old[k][0] for k in old), f"{node.name}: the client has newer receipts of sessions in the copy")
+        suite.check(len(set(now) - set(old)) >= 2, f"{node.name}: and {len(set(now) - set(old))} sessions it has never heard of")
+
+
+def restored():
+    kill()
+    for node in nodes:
+        copy(node, "lost")
+        restore(node, "old")
+    start()
+    connected_again()
+    suite.equal(download(lab, "http://10.77.4.2/blob")[0], digest, "the client goes on by itself")
+    for node in nodes:
+        wait_for(lambda node=node: row(node)["debt"] == 0, f"{node.name}: no debt to be left", 20)
+    client.stop()
+    for node in nodes:
+        r = row(node)
+        total = sum(amount for _, amount in signed(node).values())
+        suite.equal((r["balance"], r["earned"], r["bytes"]), (GRANTED - total, total, total), f"{node.name}: balance, earned and bytes are what the client signed")
+
+
+def no_number_for_two_bodies():
+    bodies, sources = {}, 0
+    for node in nodes:
+        node.stop()
+    places = [wallet()] + [books(n, c) / "ledger.db" for n in nodes for c in ("old", "lost")] + [n.dir / "data/ledger.db" for n in nodes]
+    for path in places:
+        found = [bytes(b) for (b,) in rows(path, "SELECT body FROM receipt")]
+        if "ledger" in path.name:
+            found += [bytes(b) for (b,) in rows(path, "SELECT offer FROM session WHERE offer NOT NULL")]
+        for body in found:
+            sources += 1
+            bodies.setdefault(body[32:152], set()).add(body[:216])  # session, parties, terms, number
+    suite.check(all(len(b) == 1 for b in bodies.values()), f"{len(bodies)} numbers in {sources} places, one body each")
+    for node in nodes:
+        mine, theirs = known(node.dir / "data/ledger.db"), signed(node)
+        suite.equal(mine, theirs, f"{node.name}: every session's newest receipt is the client's")
+        suite.equal(rows(node.dir / "data/ledger.db", "SELECT count(*) FROM evidence"), [(0,)], "nobody contradicted itself")
+    suite.equal(rows(wallet(), "SELECT count(*) FROM evidence"), [(0,)], "and the client disputed nothing")
+
+
+suite.run(killed_in_mid_transfer, life_goes_on, restored, no_number_for_two_bodies)
