@@ -254,7 +254,7 @@ ssize_t write(int fd, const void *data, size_t length)
 	ssize_t n = fd_fails(FAULT_WRITE, fd) ? -1 : syscall(SYS_write, fd, data, length);
 	long end = n > 0 ? syscall(SYS_lseek, fd, 0, SEEK_CUR) : -1;
 
-	if (end >= n)
+	if (n > 0 && end >= n)
 		trace_fd(TRACE_WRITE, fd, (uint64_t)(end - n), data, (size_t)n);
 	return n;
 }
