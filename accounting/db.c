@@ -75,12 +75,24 @@ static bool db_is_lost(int rc)
 	}
 }
 
-/* What the operating system said, where it helps a person more than SQLite's word. */
+static int db_file_errno(const struct db *db, int which)
+{
+	sqlite3_file *f = NULL;
+	int err = 0;
+
+	if (sqlite3_file_control(db->handle, "main", which, &f) == SQLITE_OK && f && f->pMethods)
+		f->pMethods->xFileControl(f, SQLITE_FCNTL_LAST_ERRNO, &err);
+	return err;
+}
+
+/* What the operating system said of the WAL or the database, where it helps a person more than
+ * SQLite's word. sqlite3_system_errno knows only what errno is by now. */
 static int db_system_error(const struct db *db)
 {
-	int err = sqlite3_system_errno(db->handle);
+	int wal = db_file_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
+	int err = wal ? wal : db_file_errno(db, SQLITE_FCNTL_FILE_POINTER);
 
-	return err == EROFS || err == EDQUOT || err == ENOSPC ? -err : -EIO;
+	return err == EROFS || err == EDQUOT ? -err : -EIO;
 }
 
 static int db_passing_error(const struct db *db, int rc)

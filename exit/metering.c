@@ -64,6 +64,8 @@ static void issued(void *arg, int err, const struct receipt_offer *offer)
 	p->pending--;
 	if (err == -EACCES || (err && p->state == PEER_CLOSING))
 		p->frozen = true;
+	if (ledger_error_passes(err))
+		p->again_ms = now + EXIT_AGAIN_MS;
 	if (!err) {
 		p->outstanding = true;
 		p->offer = *offer;
@@ -87,7 +89,8 @@ void metering_issue_due(struct exit_peer *p, uint64_t now)
 {
 	uint64_t ahead = peer_unsigned(p);
 
-	if (p->state != PEER_LIVE || p->outstanding || p->pending || p->frozen || !ahead)
+	if (p->state != PEER_LIVE || p->outstanding || p->pending || p->frozen || !ahead ||
+	    now < p->again_ms)
 		return;
 	if (ahead >= p->window / 4 || now - p->issued_ms >= p->receipt_ms)
 		metering_issue(p);

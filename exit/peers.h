@@ -54,8 +54,9 @@ struct exit_peer {
 	bool outstanding;   /* offer waits for its signature */
 	struct receipt_offer offer;
 	uint64_t pushed_ms, issued_ms, asked_ms;
-	bool frozen;   /* disputed, or the ledger gives no more receipts: none are asked for */
-	bool has_debt; /* debt is an unsigned receipt of an earlier session of its payer */
+	uint64_t again_ms; /* no receipt is asked for before, the ledger could not write one */
+	bool frozen;       /* disputed, or the ledger gives no more receipts: none are asked for */
+	bool has_debt;     /* debt is an unsigned receipt of an earlier session of its payer */
 	struct receipt_offer debt;
 	unsigned pending; /* ledger calls whose answer will name this peer */
 

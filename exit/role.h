@@ -15,6 +15,7 @@ enum {
 		3, /* so many times what a reading took until the next one, unless it is close */
 	EXIT_CLOSE_WAIT_MS = 2000, /* for the last receipt's signature */
 	EXIT_PUSH_MS = 1000,       /* between repetitions of an unsigned receipt */
+	EXIT_AGAIN_MS = 500,       /* after a receipt the ledger could not write */
 	EXIT_ASK_MS = 1000,        /* between looks at the books for a held client's top-up */
 	EXIT_CHECK_MS = 5000,      /* between looks whether the nftables table is there */
 	EXIT_REPAIR_MS = 1000,     /* between repairs of the device */
