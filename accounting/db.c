@@ -581,3 +581,8 @@ void db_undo(struct db *db)
 	if (!db_undone(db) && sqlite3_exec(db->handle, undo, NULL, NULL, NULL) != SQLITE_OK)
 		db_rollback(db);
 }
+
+uint64_t db_changes(const struct db *db)
+{
+	return db_undone(db) ? UINT64_MAX : (uint64_t)sqlite3_total_changes64(db->handle);
+}

@@ -68,6 +68,9 @@ void db_rollback(struct db *db);
 MUST_CHECK int db_mark(struct db *db);
 MUST_CHECK int db_keep(struct db *db);
 void db_undo(struct db *db);
+/* Rows changed so far, by anything but what SQLite has taken back by itself; UINT64_MAX while there
+ * is no transaction. */
+uint64_t db_changes(const struct db *db);
 
 /*
  * A statement ready to be bound. sql is a string literal: the pointer is the cache's key.

@@ -132,6 +132,11 @@ int store_unmark(struct store *s, bool keep)
 	return 0;
 }
 
+uint64_t store_changes(const struct store *s)
+{
+	return db_changes(s->db);
+}
+
 int terms_row_add(struct store *s, const struct terms *t)
 {
 	struct db_stmt *q = db_prepare(s->db, "INSERT INTO terms(hash, body) VALUES(?, ?) "

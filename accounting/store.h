@@ -43,6 +43,8 @@ void store_rollback(struct store *s);
 /* Around one request in the transaction: store_unmark with keep false takes its changes back. */
 MUST_CHECK int store_mark(struct store *s);
 MUST_CHECK int store_unmark(struct store *s, bool keep);
+/* As db_changes: whether a request has left anything to take back. */
+uint64_t store_changes(const struct store *s);
 
 /*
  * Around store_query and what else only asks, outside the transaction: a connection that only reads

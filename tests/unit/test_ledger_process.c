@@ -140,6 +140,76 @@ static void test_lengths(void **state)
 	}
 }
 
+/* ---- requests that share a commit ---- */
+
+struct granted {
+	int err;
+	bool answered;
+};
+
+static void on_granted(void *arg, int err)
+{
+	struct granted *g = arg;
+
+	g->err = err;
+	g->answered = true;
+}
+
+static void on_payer(void *arg, int err, const struct ledger_payer *payer)
+{
+	struct ledger_payer *out = arg;
+
+	assert_int_equal(err, 0);
+	*out = *payer;
+}
+
+static void on_credits(void *arg, int err, const struct query_rows *rows)
+{
+	uint32_t *count = arg;
+
+	assert_int_equal(err, 0);
+	*count = rows->count;
+}
+
+static void serve(size_t requests)
+{
+	assert_int_equal(process_receive(&process), requests);
+	process_batch(&process, requests);
+	assert_int_equal(ledger_dispatch(&node_end), 0);
+}
+
+static void grant(uint8_t payer, uint8_t key, struct granted *out)
+{
+	const uint8_t id[KEY_LEN] = {payer}, nonce[NONCE_LEN] = {key};
+
+	*out = (struct granted){0};
+	ledger_grant(&node_end, id, 1000, 0, nonce, on_granted, out);
+}
+
+/* The second names a key that is taken, which shows only after its payer was written down. */
+static void test_half_done_is_not_done(void **state)
+{
+	const uint8_t third[KEY_LEN] = {3};
+	struct granted g[3];
+	struct ledger_payer payer;
+	uint32_t payers;
+
+	(void)state;
+	grant(1, 1, &g[0]);
+	grant(2, 1, &g[1]);
+	grant(3, 3, &g[2]);
+	serve(3);
+	assert_true(g[0].answered && g[1].answered && g[2].answered);
+	assert_int_equal(g[0].err, 0);
+	assert_int_equal(g[1].err, -EEXIST);
+	assert_int_equal(g[2].err, 0);
+	ledger_query(&node_end, &(struct query){.kind = QUERY_CREDITS}, on_credits, &payers);
+	ledger_payer_now(&node_end, third, on_payer, &payer);
+	serve(2);
+	assert_int_equal(payers, 2);
+	assert_int_equal(payer.credit, config.free_allowance + 1000); /* once */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -147,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_renewal),
 		TEST(test_renewal_on_a_full_disk),
+		TEST(test_half_done_is_not_done),
 		TEST(test_roles),
 		TEST(test_lengths),
 	};
