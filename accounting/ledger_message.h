@@ -62,7 +62,7 @@ struct ledger_answer {
 };
 
 enum {
-	LEDGER_BATCH = 100,             /* requests that share one commit */
+	LEDGER_BATCH = 256,             /* requests that share one commit */
 	LEDGER_SOCKET_BUFFER = 1 << 18, /* holds the largest message several times */
 };
 
