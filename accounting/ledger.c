@@ -17,6 +17,7 @@ struct waiter {
 	bool used;
 	uint32_t kind;
 	uint32_t generation; /* so that an id is never reused */
+	uint32_t next;       /* of the free ones, as ledger.free */
 	union {
 		ledger_opened opened;
 		ledger_issued issued;
@@ -42,6 +43,7 @@ struct ledger {
 	pid_t pid;
 	struct waiter *waiters;
 	uint32_t waiter_count;
+	uint32_t free; /* one more than the number of a waiter not in use; 0: none */
 	struct queued *first, **last;
 	struct ledger_identity identity;
 	struct ledger_answer answer; /* the one being read */
@@ -192,22 +194,31 @@ const struct ledger_identity *ledger_identity_now(const struct ledger *l)
 
 /* ---- asking ---- */
 
+static void waiter_free(struct ledger *l, uint32_t i)
+{
+	l->waiters[i].used = false;
+	l->waiters[i].next = l->free;
+	l->free = i + 1;
+}
+
 static uint32_t waiter_take(struct ledger *l)
 {
-	uint32_t i = 0, room;
-	struct waiter *more;
+	uint32_t old = l->waiter_count, i;
 
-	while (i < l->waiter_count && l->waiters[i].used)
-		i++;
-	if (i < l->waiter_count)
-		return i;
-	room = l->waiter_count ? l->waiter_count * 2 : 64;
-	more = xcalloc(room, sizeof(*more));
-	if (l->waiter_count)
-		memcpy(more, l->waiters, l->waiter_count * sizeof(*more));
-	free(l->waiters);
-	l->waiters = more;
-	l->waiter_count = room;
+	if (!l->free) {
+		struct waiter *more;
+
+		l->waiter_count = old ? old * 2 : 64;
+		more = xcalloc(l->waiter_count, sizeof(*more));
+		if (old)
+			memcpy(more, l->waiters, old * sizeof(*more));
+		free(l->waiters);
+		l->waiters = more;
+		for (i = l->waiter_count; i > old; i--)
+			waiter_free(l, i - 1);
+	}
+	i = l->free - 1;
+	l->free = l->waiters[i].next;
 	return i;
 }
 
@@ -430,7 +441,7 @@ static void ledger_answered(struct ledger *l, size_t len)
 	    l->waiters[i].generation != (uint32_t)(a->id >> 32) || l->waiters[i].kind != a->kind)
 		fatalx("ledger: an answer nobody waits for");
 	w = l->waiters[i];
-	l->waiters[i].used = false; /* before the call, which may ask again */
+	waiter_free(l, i); /* before the call, which may ask again */
 	waiter_call(&w, a);
 }
 

@@ -210,6 +210,35 @@ static void test_half_done_is_not_done(void **state)
 	assert_int_equal(payer.credit, config.free_allowance + 1000); /* once */
 }
 
+static void on_answer(void *arg, int err, const struct ledger_payer *payer)
+{
+	int *answers = arg;
+
+	(void)payer;
+	assert_int_equal(err, 0);
+	(*answers)++;
+}
+
+/* However many wait, each is answered once, in as many rounds as it takes, and makes room. */
+static void test_many_wait(void **state)
+{
+	static int answers[2][700];
+	const uint8_t id[KEY_LEN] = {1};
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(answers[round]); i++)
+			ledger_payer_now(&node_end, id, on_answer, &answers[round][i]);
+		for (size_t n; (n = process_receive(&process)) > 0;) {
+			process_batch(&process, n);
+			assert_int_equal(ledger_dispatch(&node_end), 0);
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(answers[round]); i++)
+			assert_int_equal(answers[round][i], 1);
+		assert_int_equal(node_end.waiter_count, 1024);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -218,6 +247,7 @@ int main(void)
 		TEST(test_renewal),
 		TEST(test_renewal_on_a_full_disk),
 		TEST(test_half_done_is_not_done),
+		TEST(test_many_wait),
 		TEST(test_roles),
 		TEST(test_lengths),
 	};
