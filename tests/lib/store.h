@@ -267,7 +267,7 @@ static inline void rows_digest(uint8_t out[static KEY_LEN])
 
 static inline int64_t count_of(const char *sql)
 {
-	int64_t n;
+	int64_t n = 0;
 
 	assert_int_equal(db_get_i64(store->db, sql, &n), 0);
 	return n;

@@ -11,14 +11,6 @@ enum {
 /* What a payer holds: every receipt of a few sessions. */
 static struct body_held held[SESSIONS][RECEIPTS + 1];
 static uint8_t ids[SESSIONS][SESSION_ID_LEN] = {{1}, {2}, {3}, {4}};
-static uint32_t seed;
-
-static uint32_t draw(uint32_t below)
-{
-	seed = seed * 1664525 + 1013904223;
-	return (seed >> 8) % below;
-}
-
 static struct receipt_session about(const struct terms *t, const uint8_t *id,
 				    const struct identity *payer)
 {
