@@ -482,6 +482,58 @@ static void test_hold_stands(void **state)
 	check_invariants();
 }
 
+/* What comes back to an account that ran out goes where the rest of it went, also while the clock
+ * says that it did not run out yet: it runs out once. */
+static void test_run_out_once(void **state)
+{
+	uint64_t month = start_of_test + 86400;
+	struct receipt_offer offer;
+	struct ledger_payer p;
+
+	(void)state;
+	store->config.free_allowance = 0;
+	assert_int_equal(do_grant(alice.id, 100, month, 1), 0);
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	assert_int_equal(do_open(ROLE_RELAY, second, alice.id, &p), 0);
+	assert_int_equal(do_issue(first, terms_bytes_for(1000, 30), 0, &offer), 0);
+	assert_int_equal(do_issue(second, terms_bytes_for(1000, 50), 0, &offer), 0);
+	store->now_s = month;
+	assert_int_equal(payer_now(alice.id).credit, 80);
+	assert_int_equal(do_dispute(first, 1), 0);
+	assert_int_equal(payer_now(alice.id).credit, 50);
+	assert_int_equal(count_of("SELECT -balance FROM account WHERE name = 'sys:grant'"), 50);
+	store->now_s = start_of_test;
+	assert_int_equal(do_dispute(second, 1), 0);
+	assert_int_equal(payer_now(alice.id).credit, 0);
+	store->now_s = month;
+	assert_int_equal(payer_now(alice.id).credit, 0);
+	assert_int_equal(count_of("SELECT balance FROM account WHERE name = 'sys:grant'"), 0);
+	check_invariants();
+}
+
+/* What is given back is what would be spent last. */
+static void test_given_back_last_first(void **state)
+{
+	static const char held[] = "SELECT sum(h.balance) FROM account h JOIN account f "
+				   "ON f.id = h.source WHERE h.kind = 4 AND f.kind = 1",
+			  other[] = "SELECT sum(h.balance) FROM account h JOIN account f "
+				    "ON f.id = h.source WHERE h.kind = 4 AND f.kind = 2";
+	struct ledger_payer p;
+
+	(void)state;
+	teardown(NULL);
+	store_new(&(struct test_world){1u << 30, 1000, 8 * MIB, 1000, 0}); /* a byte, a credit */
+	assert_int_equal(do_grant(alice.id, 4 * MIB, 0, 2), 0);
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	pay(first, 100, &p);
+	assert_int_equal(count_of(held), 1000);
+	assert_int_equal(count_of(other), MIB - 900);
+	assert_int_equal(do_close(first, 1500, 0), 0); /* 100 are posted, 1400 are owed */
+	assert_int_equal(count_of(held), 900);
+	assert_int_equal(count_of(other), 500);
+	check_invariants();
+}
+
 /* What was only set aside ahead runs out with what it was taken from. */
 static void test_hold_ahead_expires(void **state)
 {
@@ -702,6 +754,8 @@ int main(void)
 		TEST(test_fee_telescopes),
 		TEST(test_posted_by_the_hour),
 		TEST(test_hold_stands),
+		TEST(test_run_out_once),
+		TEST(test_given_back_last_first),
 		TEST(test_hold_ahead_expires),
 		TEST(test_unpaid_hold_ends),
 		TEST(test_key_works_once),
