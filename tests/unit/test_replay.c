@@ -1,13 +1,14 @@
 /*
  * Whatever was signed once is shown again: later, in another order, for another session, at another
- * relay, after a restart. It changes nothing. REPLAYS=N tries more than the usual 100,000.
+ * relay, after a restart; receipts, and grants. It changes nothing. REPLAYS=N tries more than the
+ * usual 40,000.
  */
 #include "tests/lib/store.h"
 
 #include <stdio.h>
 
 enum {
-	REPLAYS = 100000,
+	REPLAYS = 40000,
 	SESSIONS = 24,
 	RECEIPTS = 6, /* of each session */
 	PAYERS = 3,
@@ -17,6 +18,9 @@ enum {
 
 /* Everything an eavesdropper, or the payer itself, may have kept. */
 static struct receipt ours[SESSIONS][RECEIPTS], theirs[SESSIONS][RECEIPTS];
+static struct terms our_terms[ROLES], their_terms[ROLES];
+static struct grant promised[PAYERS], elsewhere[PAYERS]; /* here, and to be spent elsewhere */
+static struct identity issuer;
 static uint8_t digest[KEY_LEN];
 
 static const struct identity *payer_of(unsigned i)
@@ -56,6 +60,26 @@ static void session_play(unsigned i, struct receipt kept[static RECEIPTS])
 	}
 }
 
+static void promise_play(unsigned i)
+{
+	const uint8_t serial[NONCE_LEN] = {(uint8_t)i, 9};
+	struct grant_values v = {
+		.network = 7,
+		.payer = payer_of(i)->id,
+		.node = node.id,
+		.limit = 5000 + i,
+		.serial = serial,
+	};
+	struct ledger_promised out;
+
+	grant_make(&promised[i], &v, &issuer);
+	v.node = issuer.id;
+	grant_make(&elsewhere[i], &v, &issuer);
+	begin();
+	assert_int_equal(finish(store_promise(store, &promised[i], &out)), 0);
+	assert_false(out.known);
+}
+
 /* The same sessions, by their ids and payers, at two relays. */
 static void play_both(void)
 {
@@ -66,11 +90,18 @@ static void play_both(void)
 	store_new(&world);
 	for (unsigned i = 0; i < SESSIONS; i++)
 		session_play(i, theirs[i]);
+	memcpy(their_terms, store->terms, sizeof(their_terms));
 	teardown(NULL);
 	test_identity(&node, 1);
 	store_new(&world);
 	for (uint8_t i = 0; i < PAYERS; i++)
 		assert_int_equal(do_grant(payer_of(i)->id, 100000, 0, i), 0);
+	memcpy(our_terms, store->terms, sizeof(our_terms));
+	test_identity(&issuer, 88);
+	memcpy(store->config.issuers[0], issuer.id, KEY_LEN);
+	store->config.issuer_count = 1;
+	for (unsigned i = 0; i < PAYERS; i++)
+		promise_play(i);
 	for (unsigned i = 0; i < SESSIONS; i++)
 		session_play(i, ours[i]);
 	assert_int_equal(do_close(ours[1][0].offer.body.session, 0, 0), 0);
@@ -166,6 +197,46 @@ static void try_give(unsigned i, unsigned seq)
 	assert_int_equal(do_grant(bob.id, 100, 0, 99), -EEXIST);
 }
 
+static int show_grant(const struct grant *g, struct ledger_promised *out)
+{
+	begin();
+	return finish(store_promise(store, g, out));
+}
+
+static void try_promise(unsigned i, unsigned seq)
+{
+	struct grant g = promised[i % PAYERS];
+	struct ledger_promised out;
+
+	assert_int_equal(show_grant(&g, &out), 0);
+	assert_true(out.known);
+	assert_int_equal(show_grant(&elsewhere[i % PAYERS], &out), -EPERM);
+	g.body.limit = le64_of(le64_get(g.body.limit) + seq);
+	assert_true(show_grant(&g, &out) < 0);
+	identity_sign(g.signature, &g.body, sizeof(g.body), &issuer);
+	assert_int_equal(show_grant(&g, &out), -EEXIST); /* the serial is used */
+}
+
+static int show_held(const struct terms *terms, const struct receipt *r, struct ledger_adopted *out)
+{
+	const struct body_held held = {.terms = terms[r->offer.body.role], .receipt = *r};
+
+	begin();
+	return finish(store_adopt(store, &held, out));
+}
+
+static void try_held(unsigned i, unsigned seq)
+{
+	struct ledger_adopted out;
+
+	if (stays_unsigned(i, seq))
+		return; /* signed after all: that would be news */
+	assert_int_equal(show_held(our_terms, &ours[i][seq - 1], &out), 0);
+	assert_false(out.news || out.frozen);
+	assert_int_equal(show_held(their_terms, &theirs[i][seq - 1], &out), -EBADMSG);
+	assert_int_equal(show_held(our_terms, &theirs[i][seq - 1], &out), -EBADMSG);
+}
+
 static void try_posting(unsigned i, unsigned seq)
 {
 	(void)i;
@@ -174,9 +245,9 @@ static void try_posting(unsigned i, unsigned seq)
 }
 
 static void (*const tries[])(unsigned i, unsigned seq) = {
-	try_again,         try_again,       try_again,       try_other_number,
-	try_other_session, try_other_relay, try_other_payer, try_opening,
-	try_dispute,       try_grant,       try_give,        try_posting,
+	try_again,       try_again,       try_again,   try_other_number, try_other_session,
+	try_other_relay, try_other_payer, try_opening, try_dispute,      try_grant,
+	try_give,        try_promise,     try_held,    try_posting,
 };
 
 static void look(bool all)
