@@ -61,8 +61,8 @@ const struct command commands[] = {
 	 "  --database FILE       read a client's wallet, for when no agent runs\n"
 	 "  --gaps                take receipts whose predecessors are not in the file: pruned\n"
 	 "                        after settlement, or adopted after a restored backup\n"
-	 "verify needs no daemon, no database and no key; - reads stdin. It takes the\n"
-	 "lines of culvert disputes --export, too, and says what each proves.\n"},
+	 "verify needs no daemon, no database and no key; - reads stdin. It takes what\n"
+	 "culvert disputes exports, too, and says what each line proves.\n"},
 	{"disputes", verb_disputes,
 	 "[--session HEX] [--export FILE] [--database FILE]\nforgive SESSION",
 	 "receipts that were refused, and what that proves; end a dispute",

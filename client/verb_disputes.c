@@ -83,7 +83,7 @@ static int fetch_wallet(json_t **out, const struct disputes_options *o)
 
 struct judged {
 	char *line;
-	bool holds;
+	const char *proves;
 	char says[EVIDENCE_TEXT]; /* what it proves, or why it does not */
 };
 
@@ -101,17 +101,18 @@ static void judge(struct judged *j, const json_t *row)
 	struct verify_result result = {0};
 	FILE *in;
 
+	j->says[0] = '\0';
 	j->line = json_dumps(row, JSON_COMPACT);
 	in = j->line && *j->line ? fmemopen(j->line, strlen(j->line), "r") : NULL;
 	if (!in || verify_stream(in, &options, &result) != 0)
 		fatalx("out of memory for a dispute");
 	fclose(in);
-	j->holds = result.proofs + result.claims == 1;
+	j->proves = result.proofs == 1 ? "proof" : result.claims == 1 ? "claim" : NULL;
 }
 
 /* ---- a table ---- */
 
-static void print_dispute(struct grid *g, const json_t *row, bool whole)
+static void print_dispute(struct grid *g, const json_t *row, const struct judged *j, bool whole)
 {
 	char text[UNITS_TEXT], id[KEY_TEXT];
 	int keys = whole ? KEY_TEXT : 8;
@@ -123,7 +124,7 @@ static void print_dispute(struct grid *g, const json_t *row, bool whole)
 	grid_cell(g, "%.*s", keys, field_id(id, row, "provider"));
 	grid_cell(g, "%.*s", keys, field_id(id, row, "payer"));
 	grid_cell(g, "%s", field_text(row, "evidence"));
-	grid_cell(g, "%s", field_text(row, "proves"));
+	grid_cell(g, "%s", j->proves ? j->proves : "nothing");
 	grid_cell(g, "%s", strcmp(field_text(row, "state"), "frozen") == 0 ? "frozen" : "forgiven");
 	grid_cell(g, "%.16s", unit_time(text, field_number(row, "hour") * 3600));
 }
@@ -133,15 +134,19 @@ static int list(const struct cli *cli, const json_t *rows)
 	static const char *const titles[] = {"SESSION",  ">SEQ",   "ROLE",  "PROVIDER",  "PAYER",
 					     "EVIDENCE", "PROVES", "STATE", "KEPT (UTC)"};
 	struct grid *grid = grid_create(titles, ARRAY_SIZE(titles));
+	struct judged j;
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach(rows, i, row) print_dispute(grid, row, cli->verbose);
+	json_array_foreach(rows, i, row)
+	{
+		judge(&j, row);
+		print_dispute(grid, row, &j, cli->verbose);
+		free(j.line);
+	}
 	grid_print(grid, "no disputes");
 	json_array_foreach(rows, i, row)
 	{
-		struct judged j = {.line = NULL};
-
 		if (!cli->verbose)
 			break;
 		judge(&j, row);
@@ -161,10 +166,10 @@ static int write_lines(FILE *out, const json_t *rows)
 
 	json_array_foreach(rows, i, row)
 	{
-		struct judged j = {.line = NULL};
+		struct judged j;
 
 		judge(&j, row);
-		if (j.holds)
+		if (j.proves)
 			fprintf(out, "%s\n", j.line);
 		else
 			(void)cli_fail(STATUS_OK, "the dispute over session %.32s is left out: %s",
@@ -222,7 +227,7 @@ static int show(const struct cli *cli, struct disputes_options *o)
 static int forgive(const struct cli *cli)
 {
 	uint8_t id[SESSION_ID_LEN];
-	char hex[2 * SESSION_ID_LEN + 1], payer[KEY_TEXT];
+	char hex[2 * SESSION_ID_LEN + 1];
 	struct api_sockets sockets;
 	json_t *body, *answer;
 	int status;
@@ -243,8 +248,7 @@ static int forgive(const struct cli *cli)
 		return STATUS_OK;
 	}
 	if (!cli->quiet)
-		printf("forgave what %s left unsigned in session %s\n",
-		       field_id(payer, answer, "payer"), hex);
+		printf("forgave what session %s left unsigned\n", hex);
 	json_decref(answer);
 	return STATUS_OK;
 }

@@ -364,6 +364,7 @@ def test_api(top):
     expect(1, ["sessions", *at], err="cut short")
     server.lie = 0
     test_receipts(top, server, at)
+    test_disputes(top, server, at)
     config = top / "api.conf"
     config.write_text(f"[Node]\nAnnounce = 9.9.9.9:1\n[Relay]\nExit = not-there\n[Api]\nSocket = {sock}\n")
     expect(0, ["status", "--config", config], out="client connected")
@@ -427,6 +428,52 @@ def test_receipts(top, server, at):
     code, _, err = run("receipts", "verify", bad)
     check(code == 8 and f"{bad}:5: " in err, f"a line of rubbish: {code} {err}")
     expect(5, ["receipts", "export", "--database", top / "no.db"])
+
+
+def test_disputes(top, server, at):
+    lines = (VECTORS / "evidence.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    session = rows[0]["session"]
+    server.plan["/v1/disputes"] = paged("disputes", rows)
+    shown = expect(0, ["disputes", *at], out="SESSION")
+    check([line.split()[5:8] for line in shown.splitlines()[1:]] ==
+          [[row["evidence"], row["proves"], "frozen"] for row in rows], f"disputes: {shown}")
+    expect(0, ["disputes", "-v", *at], out=f"two receipts number 1 of session {session}, both signed by it")
+    expect_json(0, ["disputes", "--json", *at], disputes=rows)
+    server.asked.clear()
+    expect(0, ["disputes", "--session", session, *at])
+    check(f"/v1/disputes?after=0&session={session}" in server.asked, f"--session asked {server.asked}")
+    file = top / "disputes.jsonl"
+    expect(0, ["disputes", "--export", file, *at])
+    check(file.read_text().splitlines() == lines, "an export is not the very lines")
+    check(file.read_text() == expect(0, ["disputes", "--export", "-", *at]), "--export FILE and --export - differ")
+    expect(1, ["disputes", "--export", file, *at], err="nothing is overwritten")
+    verified = expect(0, ["receipts", "verify", file], out="4 proofs, 1 claims; 0 receipts")
+    check(f"{file}:2: " in verified and "contradicted itself" in verified and f"{file}:1: a claim, not a proof" in verified, verified)
+    answer = expect_json(0, ["receipts", "verify", "--json", file], ok=True, proofs=4, claims=1, bad=0)
+    check([e["line"] for e in answer["evidence"]] == [1, 2, 3, 4, 5], f"verify --json: {answer}")
+    check(expect(0, ["receipts", "verify", "-q", file]) == "", "verify -q says something")
+    # What the daemon says is believed of none: a forged one is shown as nothing, and left out.
+    forged = dict(rows[1], second=rows[1]["first"])
+    server.plan["/v1/disputes"] = paged("disputes", [forged, rows[3], dict(rows[3], state="closed")])
+    shown = expect(0, ["disputes", *at])
+    check("equivocation  nothing" in shown and "forgiven" in shown, f"a forged dispute: {shown}")
+    code, out, err = run("disputes", "--export", "-", *at)
+    check(code == 0 and len(out.splitlines()) == 2 and "is left out: it proves nothing" in err, f"a forged dispute: {code} {out} {err}")
+    file.write_text(json.dumps(forged) + "\n")
+    code, _, err = run("receipts", "verify", file)
+    check(code == 8 and f"{file}:1: it proves nothing" in err, f"a forged line: {code} {err}")
+    server.plan["/v1/disputes"] = paged("disputes", [])
+    expect(0, ["disputes", *at], out="no disputes")
+    expect(5, ["disputes", "--database", top / "no.db"])
+
+    server.asked.clear()
+    expect(0, ["disputes", "forgive", session, *at], out=f"forgave what session {session} left unsigned")
+    check(server.asked == [("/v1/disputes/forgive", {"schema": 1, "session": session})], f"forgive asked {server.asked}")
+    expect(2, ["disputes", "forgive", *at], err="32 hex digits")
+    expect(2, ["disputes", "forgive", "xyz", *at], err="32 hex digits")
+    expect(2, ["disputes", "forget", session, *at], err="disputes forgive")
+    expect(2, ["disputes", "--session", "12", *at], err="32 hex digits")
 
 
 def main():
