@@ -29,7 +29,7 @@ def answers():
     code, status = http("/v1/status")
     suite.equal((code, status["schema"], status["roles"], status["role"]), (200, 1, ["relay"], "node"), "status")
     suite.check(len(status["id"]) == 44 and status["ledger_pid"] > 1 and status["relay"]["workers"] == 2, "with id, ledger and workers")
-    for name in ("sessions", "credits", "receipts", "terms"):
+    for name in ("sessions", "credits", "receipts", "terms", "disputes"):
         code, answer = http(f"/v1/{name}")
         suite.equal((code, answer[name], answer["schema"]), (200, [], 1), f"{name}: an empty list")
     code, answer = http("/v1/descriptor")
@@ -40,6 +40,7 @@ def errors():
     grant = json.dumps({"payer": PAYER, "amount": 5, "expires": 0, "key": "00" * 16})
     for want, path, *options in (
             (404, "/v1/nothing"), (404, "/"), (404, "/v1/status", "-d", "{}"), (400, "/v1/receipts?after=-1"), (400, "/v1/receipts?session=abc"),
+            (400, "/v1/disputes/forgive", "-d", "{"), (404, "/v1/disputes/forgive", "-d", json.dumps({"session": "00" * 16})),
             (400, "/v1/grants", "-d", "{"), (400, "/v1/grants", "-d", "[]"), (400, "/v1/grants", "-d", grant.replace("5", "-5")),
             (400, "/v1/grants", "-d", grant.replace(PAYER, "zz")), (400, "/v1/grants", "-d", grant.replace("00" * 16, "00")),
             (400, "/v1/grants", "-d", grant.replace('"expires": 0', '"expires": 1790000'))):

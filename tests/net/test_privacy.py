@@ -17,7 +17,7 @@ from nodes import PORT, Client, Node, download, verify_offline, web
 SIZE = 6 << 20
 CLIENT4, CLIENT6 = ["10.77.1.2", "10.77.1.3", "10.77.1.4"], ["fd77:1::2"]
 DESTINATIONS = ["10.77.4.2", "fd77:4::2"]
-PAGES = ("status", "sessions", "credits", "receipts", "terms", "descriptor")
+PAGES = ("status", "sessions", "credits", "receipts", "terms", "disputes", "descriptor")
 
 FLOOD = """
 import socket, time
