@@ -18,8 +18,8 @@ deps-boot:
 
 # V=... builds happen in a make of their own: the variant decides flags for every file.
 check: deps-tests
-	@$(MAKE) --no-print-directory V=release all tests
-	@$(RUN) build/release unit net
+	@$(MAKE) --no-print-directory V=release all tests fault-build
+	@$(RUN) build/release unit net $(patsubst tests/fault/%.c,build/release/tests/fault/%,$(wildcard tests/fault/test_*.c))
 
 check-unit: deps-tests
 	@$(MAKE) --no-print-directory V=$(V) all tests
@@ -55,10 +55,15 @@ check-systemd: deps-boot
 	@$(MAKE) --no-print-directory V=release all tests
 	@CULVERT_BUILD=build/release python3 tests/systemd/test_systemd.py
 
-# Long: promises under kill -9, at full counts. FAULT_KILLS etc. shorten it.
+# Long: promises under kill -9, power cuts and failing disks, at full counts. These shorten it.
+check-fault: export FAULT_KILLS ?= 200
+check-fault: export LEDGER_KILLS ?= 10000
+check-fault: export FAULT_CUTS ?= 10000
+check-fault: export FAULT_STRIDE ?= 1
 check-fault: deps-tests
-	@$(MAKE) --no-print-directory V=release all tests
-	@$(RUN) build/release $(sort $(wildcard tests/fault/test_*.py))
+	@$(MAKE) --no-print-directory V=release all tests fault-build
+	@$(RUN) build/release $(sort $(wildcard tests/fault/test_*.py)) build/release/tests/unit/test_ledger_kill \
+	$(patsubst tests/fault/%.c,build/release/tests/fault/%,$(sort $(wildcard tests/fault/test_*.c)))
 
 demo: deps-tests
 	@$(MAKE) --no-print-directory V=release all

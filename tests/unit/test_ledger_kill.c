@@ -1,7 +1,7 @@
 /*
  * kill -9 of the ledger process, each at a random moment under a stream of receipts, on a real
  * disk: no acknowledged co-signature is missing, no (session, seq) ever has two bodies, the books
- * balance. test_ledger_kill COUNT runs more than the usual 50.
+ * balance. LEDGER_KILLS=COUNT in the environment runs more than the usual 50, two at a time.
  */
 #include "tests/lib/unit.h"
 
@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include "accounting/ledger.h"
 #include "accounting/migrations.h"
@@ -21,6 +22,8 @@
 enum {
 	STREAMS = 8, /* sessions in flight at once, so that commits are shared */
 	BYTES = 1000,
+	WORKERS = 2,
+	ROUNDS = 250, /* with one database: every start reads all of it */
 };
 
 /* One session's stream of receipts, as far as this side knows it. */
@@ -270,34 +273,66 @@ static void check_file(void)
 	db_close(db);
 }
 
-static void test_kills(void **state)
+static void run_rounds(uint64_t rounds)
 {
-	(void)state;
 	test_dir_make(dir);
 	test_ledger_config(&config, dir);
 	config.free_allowance = UINT64_C(1) << 50;
 	config.price[ROLE_RELAY] = 1 << 30; /* one micro-credit a byte */
-	test_identity(&payer, 9);
+	acked_total = 0;
 	start();
-	for (uint64_t round = 1; round <= kills; round++)
+	for (uint64_t round = 1; round <= rounds; round++)
 		run_round(round);
 	ledger_stop(ledger);
 	check_file();
 	print_message("%lu kills, %lu co-signatures acknowledged, none lost\n",
-		      (unsigned long)kills, (unsigned long)acked_total);
-	assert_true(acked_total > kills);
+		      (unsigned long)rounds, (unsigned long)acked_total);
+	assert_true(acked_total > rounds);
 	test_dir_remove(dir);
 }
 
-int main(int argc, char **argv)
+static void work(uint64_t rounds)
+{
+	while (rounds) {
+		uint64_t n = rounds < ROUNDS ? rounds : ROUNDS;
+
+		run_rounds(n);
+		rounds -= n;
+	}
+	_exit(0);
+}
+
+static void test_kills(void **state)
+{
+	uint64_t workers = kills > ROUNDS ? WORKERS : 1;
+	pid_t pids[WORKERS];
+	int status;
+
+	(void)state;
+	test_identity(&payer, 9);
+	fflush(NULL);
+	for (uint64_t i = 0; i < workers; i++) {
+		pids[i] = fork();
+		assert_true(pids[i] >= 0);
+		if (pids[i] == 0)
+			work(kills / workers + (i < kills % workers));
+	}
+	for (uint64_t i = 0; i < workers; i++) {
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_int_equal(status, 0);
+	}
+}
+
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kills),
 	};
+	const char *count = getenv("LEDGER_KILLS");
 
 	log_init("test", LOG_LEVEL_WARN);
-	if (argc > 1 && !text_u64(argv[1], 1, 1000000, &kills))
-		fatalx("usage: test_ledger_kill [COUNT]");
+	if (count && !text_u64(count, 1, 1000000, &kills))
+		fatalx("LEDGER_KILLS: not a number");
 	crypto_start();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
