@@ -224,12 +224,13 @@ static inline void restart(void)
 static inline void books_digest(uint8_t out[static KEY_LEN])
 {
 	static const char *const parts[] = {
-		"SELECT hex(key) || ' ' || state || ' ' || seq || ' ' || up || ' ' || down || ' ' "
-		"|| amount || ' ' || final_up || ' ' || final_down || ' ' || hold || ' ' || posted "
-		"|| ' ' || paid || ' ' || coalesce(hex(offer), '') FROM session ORDER BY key",
+		("SELECT hex(key) || ' ' || state || ' ' || seq || ' ' || up || ' ' || down || ' ' "
+		 "|| amount || ' ' || final_up || ' ' || final_down || ' ' || hold || ' ' || "
+		 "posted "
+		 "|| ' ' || paid || ' ' || coalesce(hex(offer), '') FROM session ORDER BY key"),
 		"SELECT name || ' ' || balance FROM account WHERE balance <> 0 ORDER BY name",
-		"SELECT hex(key) || ' ' || window || ' ' || signed || ' ' || bytes || ' ' || "
-		"earned || ' ' || worked FROM payer ORDER BY key",
+		("SELECT hex(key) || ' ' || window || ' ' || signed || ' ' || bytes || ' ' || "
+		 "earned || ' ' || worked FROM payer ORDER BY key"),
 		"SELECT hex(body) FROM receipt ORDER BY session, seq",
 	};
 

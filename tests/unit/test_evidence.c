@@ -332,10 +332,11 @@ static void test_flips(void **state)
 static void verify_edited(const char *line, const char *from, const char *to)
 {
 	const char *at = strstr(line, from);
-	char *text = malloc(strlen(line) + strlen(to) + 1);
+	size_t size = strlen(line) + strlen(to) + 1;
+	char *text = malloc(size);
 
 	assert_non_null(at);
-	sprintf(text, "%.*s%s%s", (int)(at - line), line, to, at + strlen(from));
+	snprintf(text, size, "%.*s%s%s", (int)(at - line), line, to, at + strlen(from));
 	verify(text);
 	free(text);
 }

@@ -5,7 +5,10 @@
  */
 #include "tests/lib/store.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+
+#include "base/text.h"
 
 enum {
 	REPLAYS = 40000,
@@ -263,9 +266,11 @@ static void look(bool all)
 static void test_replays(void **state)
 {
 	const char *wanted = getenv("REPLAYS");
-	uint32_t replays = wanted ? (uint32_t)atoi(wanted) : REPLAYS;
+	uint64_t replays = REPLAYS;
 
 	(void)state;
+	if (wanted)
+		assert_true(text_u64(wanted, 1, UINT32_MAX, &replays));
 	play_both();
 	seed = 1;
 	books_digest(digest);
@@ -281,7 +286,7 @@ static void test_replays(void **state)
 			books_digest(digest);
 	}
 	look(true);
-	printf("%u tries\n", replays);
+	printf("%" PRIu64 " tries\n", replays);
 }
 
 int main(void)
