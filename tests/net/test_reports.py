@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The books read back: with 2 % loss on every link the counts of relay, exit and client are reconciled to the byte, every credit is
 derived from its bytes, and a month's earnings are what the credits say."""
+import base64
 import csv
 import io
 import json
@@ -8,6 +9,7 @@ import time
 
 from lab import Lab, Suite, wait_for
 from nodes import PORT, WG_PORT, Client, Node, download, web
+from swarm import socket_drops
 
 MIB = 1 << 20
 SIZE = 6 * MIB
@@ -15,10 +17,13 @@ PRICE = (1 << 30) // 3  # a third of a micro-credit a byte: every amount is roun
 FREE = 1 * MIB
 INITIATION = 148
 
+FEE_PPM, FEE_ACCOUNT = 50000, base64.b64encode(bytes(range(32))).decode()
+
 lab, suite = Lab("reports"), Suite()
 price = {"FreeAllowance": FREE, "RelayPerGiB": PRICE, "ExitPerGiB": PRICE, "ReceiptEvery": "1 s"}
-exit_ = Node(lab, "exit", "exit", 3, Price=price)
-relay = Node(lab, "relay", "relay", 2, Relay={"Exit": [exit_.descriptor]}, Price=price)
+fee = {"FeePpm": FEE_PPM, "FeeAccount": FEE_ACCOUNT}
+exit_ = Node(lab, "exit", "exit", 3, Price=price, Credits=fee)
+relay = Node(lab, "relay", "relay", 2, Relay={"Exit": [exit_.descriptor]}, Price=price, Credits=fee)
 client = Client(lab, relay, exit_)
 sessions = {}
 payer = ""
@@ -68,6 +73,8 @@ def in_words(who, verb, session):
 def traffic():
     global payer
     digest = web(lab, size=SIZE)
+    # Little is under way at a time: only nft loses anything, not a full queue of a busy machine.
+    lab.sysctl("client", "net.ipv4.tcp_rmem=4096 65536 131072")
     exit_.start()
     relay.start()
     client.up()
@@ -98,11 +105,14 @@ def adds_up_at_rest():
     unanswered = relay.status()["relay"]["unanswered"] * INITIATION
     suite.check(all(gone.values()), f"nft lost {gone}, unanswered initiations {unanswered}")
     suite.equal((answer["pair"], answer["live"]), (sessions["exit"], True), "the relay's session knows the exit's")
-    suite.equal(rows.get("before_relay"), (-gone["up1"] - unanswered, 0), "lost before the relay, and its handshakes: what nft dropped there, to the byte")
-    suite.equal(rows.get("behind_relay"), (0, gone["down1"]), "lost behind the relay: what nft dropped there, to the byte")
-    suite.equal(rows.get("relay_to_exit", (0, 0))[0] + rows.get("only_exit_bills", (0, 0))[0], -gone["up2"], "lost between relay and exit, to the byte")
-    suite.equal(rows.get("exit_to_relay"), (0, gone["down2"]), "lost between exit and relay, to the byte")
-    suite.equal(set(rows) - {"device", "relay", "exit", "before_relay", "behind_relay", "relay_to_exit", "exit_to_relay", "other_times"}, set(), "no other difference")
+    full = sum(socket_drops(lab, ns) for ns in ("client", "relay", "exit"))
+    lines = {"up1": -rows.get("before_relay", (0, 0))[0] - unanswered, "down1": rows.get("behind_relay", (0, 0))[1],
+             "up2": -rows.get("relay_to_exit", (0, 0))[0] - rows.get("only_exit_bills", (0, 0))[0], "down2": rows.get("exit_to_relay", (0, 0))[1]}
+    if full:  # datagrams that queues threw away, of sizes nobody knows
+        suite.check(all(lines[way] >= gone[way] for way in gone), f"the lines have at least what nft dropped ({full} more were lost at full queues): {lines}")
+    else:
+        suite.equal(lines, gone, "the lines of loss are what nft dropped on each way, to the byte")
+    suite.equal(set(rows) - {"device", "relay", "exit", "before_relay", "behind_relay", "relay_to_exit", "exit_to_relay", "only_exit_bills"}, set(), "no other difference")
     seen = rows_of(report(client, "reconcile", sessions["exit"]))
     suite.equal(seen, rows, "asked by the exit's session: the same")
     for node in (relay, exit_):
@@ -149,6 +159,8 @@ def earnings():
         suite.equal({r["payer"] for r in rows}, {payer}, f"{node.name}: {len(rows)} lines of CSV, of one payer")
         suite.equal((sums["bytes"], sums["amount"]), (credit["bytes"], credit["earned"]), "bytes and amount are what credits says")
         suite.equal((sums["allowance"], sums["fee"] + sums["earned"]), (FREE, sums["amount"] - FREE), "the allowance pays first and never pays out")
+        paid = sums["amount"] - FREE
+        suite.check(0 <= paid * FEE_PPM // 10**6 - sums["fee"] <= len(sessions), f"a fee of {sums['fee']} of {paid}")
         answer = node.ask("earnings", "--per", "payer")
         suite.equal({k: answer["total"][k] for k in sums}, sums, "JSON has the same total")
         suite.equal(node.ask("earnings", "--since", "2d", "--until", "2d")["total"]["amount"], 0, "nothing two days ago")
