@@ -4,7 +4,7 @@
  * Beside it the two bounds of that in the same units: libsodium's verification alone, and SQLite
  * alone storing blobs of a receipt's size as durably. One JSON object a line.
  *
- *   receipts ledger DIR MS HANDS...    the ledger on processor 0, this end on the last one
+ *   receipts ledger DIR MS HANDS...    hands: receipts under way at the same time
  *   receipts verify MS
  *   receipts sqlite DIR MS ROWS...     rows a commit
  */
@@ -191,8 +191,6 @@ static void bench_ledger(const char *dir, uint64_t ms, char **hands)
 	err = ledger_start(&b->ledger, &config, &id);
 	if (err)
 		fatalx("receipts: no ledger: %s", strerror(-err));
-	measure_pin(ledger_pid(b->ledger), 0);
-	measure_pin(0, sysconf(_SC_NPROCESSORS_ONLN) - 1);
 	b->times = xcalloc(TIMES_MAX, sizeof(*b->times));
 	bench_sessions(b);
 	printf("{\"pid\":%d}\n", (int)ledger_pid(b->ledger));
@@ -270,7 +268,6 @@ static void bench_sqlite(const char *dir, uint64_t ms, char **rows)
 	sqlite3 *db;
 
 	snprintf(path, sizeof(path), "%s/plain.db", dir);
-	measure_pin(0, 0);
 	if (sqlite3_open(path, &db) != SQLITE_OK)
 		fatalx("%s: %s", path, sqlite3_errmsg(db));
 	sqlite(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"

@@ -1,7 +1,6 @@
 #include "tests/lib/measure.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -60,16 +59,6 @@ uint64_t measure_file(const char *path)
 	if (stat(path, &st) < 0)
 		fatal("%s", path);
 	return (uint64_t)st.st_size;
-}
-
-void measure_pin(pid_t pid, long processor)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)processor, &set);
-	if (sched_setaffinity(pid, sizeof(set), &set) < 0)
-		fatal("sched_setaffinity");
 }
 
 static int compare(const void *a, const void *b)

@@ -18,8 +18,6 @@ struct measure_cpu measure_cpu(pid_t pid);
 /* The most memory a process ever had resident. */
 uint64_t measure_peak_kib(pid_t pid);
 uint64_t measure_file(const char *path);
-/* A process (0: this one) stays on one processor from here on. */
-void measure_pin(pid_t pid, long processor);
 /* In rising order. */
 void measure_sort(uint64_t *times, size_t count);
 
