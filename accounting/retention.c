@@ -12,7 +12,7 @@ enum {
 	DAY_HOURS = 24,
 	SLICE_MS = 6,
 	RANGE = 64,           /* receipts deleted by one statement ... */
-	SLICE_RECEIPTS = 512, /* ... and in one commit, each on a page of its own at worst */
+	SLICE_RECEIPTS = 256, /* ... and in one commit, each on a page of its own at worst */
 	LOOK_MS = 10 * 60 * 1000,
 	RETRY_MS = 60 * 1000,
 };
