@@ -90,6 +90,55 @@ static void test_upgrade(void **state)
 	assert_int_equal(open_error(&v3, DB_READONLY), 0);
 }
 
+/* Books from before holds: nobody has more or less, and what allowances paid is told apart. */
+static void test_old_ledger(void **state)
+{
+	static const char earned[] =
+		"INSERT INTO terms(hash, body) VALUES(zeroblob(32), zeroblob(176));"
+		"INSERT INTO session(key, provider, payer, role, state, terms, hour, seq, up, down,"
+		" amount, price, final_up, final_down, posted)"
+		" VALUES(x'000102030405060708090a0b0c0d0e0f', zeroblob(32), randomblob(32), 1, 1,"
+		" zeroblob(32), 490896, 2, 30, 12, 42, 1, 30, 12, 40);"
+		"INSERT INTO account(name, kind, payer, expires, balance) VALUES"
+		" ('sys:free', 0, NULL, 0, -50), ('sys:grant', 0, NULL, 0, -100),"
+		" ('free:x', 1, randomblob(32), 9, 25), ('user:x', 2, randomblob(32), 0, 75),"
+		" ('grant:x', 2, randomblob(32), 9, 10), ('node:earned', 3, NULL, 0, 40);"
+		"INSERT INTO txn(key, hour) VALUES('free:x', 1), ('grant:y', 1), ('grant:x', 1),"
+		" ('pay:000102030405060708090a0b0c0d0e0f:1', 2),"
+		" ('pay:000102030405060708090a0b0c0d0e0f:2', 3);"
+		"INSERT INTO entry VALUES(1, 1, -50), (1, 3, 50), (2, 2, -90), (2, 4, 90),"
+		" (3, 2, -10), (3, 5, 10), (4, 3, -20), (4, 6, 20), (5, 3, -5), (5, 4, -15),"
+		" (5, 6, 20)";
+	struct schema before = schema_ledger;
+	struct db *db;
+
+	(void)state;
+	before.count = 2;
+	assert_int_equal(schema_open(&db, path, 0, &before), 0);
+	assert_int_equal(db_exec(db, earned), 0);
+	db_close(db);
+	assert_int_equal(schema_open(&db, path, 0, &schema_ledger), 0);
+	assert_int_equal(number(db, "SELECT sum(balance) FROM account"), 0);
+	assert_int_equal(number(db, "SELECT count(*) FROM account a WHERE balance <> "
+				    "(SELECT sum(amount) FROM entry WHERE account = a.id)"),
+			 0);
+	assert_int_equal(number(db, "SELECT count(*) FROM (SELECT 1 FROM entry GROUP BY txn "
+				    "HAVING sum(amount) <> 0)"),
+			 0);
+	assert_int_equal(number(db, "SELECT balance FROM account WHERE name = 'node:earned'"), 0);
+	assert_int_equal(number(db, "SELECT balance FROM account WHERE name = 'sys:given'"), 25);
+	assert_int_equal(number(db, "SELECT balance FROM account WHERE kind = 2 AND "
+				    "name = 'user:' || lower(hex(zeroblob(32)))"),
+			 15);
+	assert_int_equal(number(db, "SELECT hold = 40 AND paid = 15 AND posted_bytes = 42 "
+				    "FROM session"),
+			 1);
+	assert_int_equal(number(db, "SELECT source FROM account WHERE name = 'free:x'"), 1);
+	assert_int_equal(number(db, "SELECT source FROM account WHERE name = 'grant:x'"), 2);
+	assert_int_equal(number(db, "SELECT source IS NULL FROM account WHERE name = 'user:x'"), 1);
+	db_close(db);
+}
+
 static void test_newer_refused(void **state)
 {
 	(void)state;
@@ -463,6 +512,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_upgrade),
+		TEST(test_old_ledger),
 		TEST(test_newer_refused),
 		TEST(test_foreign_refused),
 		TEST(test_half_a_migration_is_none),

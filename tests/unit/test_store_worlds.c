@@ -1,4 +1,23 @@
-/* The provider's books in random worlds, against a model of them. WORLDS=N makes more of them. */
+/*
+ * The provider's books in random worlds, against a model of them. WORLDS=N makes more of them.
+ *
+ * Each of these changes to the code makes one of test_store*, test_replay fail (tried one by one):
+ *   heads        counters may fall; any number takes the signature; the signature is not verified;
+ *                an old one is not compared
+ *   balances     no CHECK on them; what was earned is given without looking; a leg of a booking is
+ *                missing; the cached balance is not kept; sums wrap
+ *   keys         of a posting, of a hold: random; one for all postings of a session; not unique;
+ * the same key may be another grant; an allowance has a key an hour posting      before it is
+ * signed (all that is held); beyond the hold; with every receipt; not by the hour; not at the end;
+ * allowances paid out; grants before allowances; paid, what a payer brought, and the bytes not
+ * counted fees         of each posting instead of the whole; none; not fixed when the session opens
+ *   holds        none before an offer; not released; released by half; a frozen session's kept; the
+ *                debt not held; held for ever; others' not given back; others' given back that were
+ *                offered; given back in the order of spending; ahead outlives its source; expiry
+ *                takes what is signed for; back to an account that ran out, now or before
+ *   view         without what is held; without what is due
+ *   requests     undone ones are kept
+ */
 #include <inttypes.h>
 
 #include "base/text.h"
