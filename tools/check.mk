@@ -25,6 +25,8 @@ check-unit: deps-tests
 	@$(MAKE) --no-print-directory V=$(V) all tests
 	@$(RUN) build/$(V) unit
 
+# The sanitizers take several times as long for each.
+check-asan check-tsan: export WORLDS ?= 200
 check-asan check-tsan: check-%: deps-tests
 	@$(MAKE) --no-print-directory V=$* all tests
 	@$(RUN) build/$* unit net
@@ -60,9 +62,12 @@ check-fault: export FAULT_KILLS ?= 200
 check-fault: export LEDGER_KILLS ?= 10000
 check-fault: export FAULT_CUTS ?= 10000
 check-fault: export FAULT_STRIDE ?= 1
+check-fault: export WORLDS ?= 5000
+check-fault: export REPLAYS ?= 1000000
 check-fault: deps-tests
 	@$(MAKE) --no-print-directory V=release all tests fault-build
 	@$(RUN) build/release $(sort $(wildcard tests/fault/test_*.py)) build/release/tests/unit/test_ledger_kill \
+	build/release/tests/unit/test_store_worlds build/release/tests/unit/test_replay \
 	$(patsubst tests/fault/%.c,build/release/tests/fault/%,$(sort $(wildcard tests/fault/test_*.c)))
 
 demo: deps-tests
