@@ -92,7 +92,7 @@ static int db_system_error(const struct db *db)
 	int wal = db_file_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
 	int err = wal ? wal : db_file_errno(db, SQLITE_FCNTL_FILE_POINTER);
 
-	return err == EROFS || err == EDQUOT ? -err : -EIO;
+	return err == EROFS ? -EROFS : err == EDQUOT ? -ENOSPC : -EIO;
 }
 
 static int db_passing_error(const struct db *db, int rc)
@@ -104,7 +104,7 @@ static int db_passing_error(const struct db *db, int rc)
 		return -ENOMEM;
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return -EBUSY;
+		return -ENOLCK;
 	case SQLITE_READONLY:
 		return -EROFS;
 	case SQLITE_ABORT:
@@ -288,7 +288,7 @@ static int db_settle(struct db *db)
 	rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	sqlite3_busy_timeout(db->handle, DB_WRITER_WAIT_MS);
 	err = db_error(db, rc);
-	if (err == -EBUSY)
+	if (err == -ENOLCK)
 		log_warnx("%s: another program is reading it; end that one first", db->path);
 	/* SQLite syncs the name of a new WAL too, but says nothing if that fails. */
 	return err ? err : file_sync_directory(db->path);

@@ -44,8 +44,8 @@ void db_close(struct db *db);
 /*
  * True after an fsync that failed, damage, or a broken invariant: what the disk holds is unknown,
  * no call works any more, and the owner must end. Other errors are of the moment: the transaction
- * is undone, the call says why, and the next one may work: -ENOSPC (full disk), -EDQUOT, -EROFS
- * (read-only), -EIO (a write or read that failed), -ENOMEM, -EBUSY (locked by another program).
+ * is undone, the call says why, and the next one may work: -ENOSPC (full disk or quota), -EROFS
+ * (read-only), -EIO (a write or read that failed), -ENOMEM, -ENOLCK (locked by another program).
  */
 bool db_lost(const struct db *db);
 /* Takes the log into the file and cuts it to nothing, so that it holds no deleted row any more.

@@ -110,8 +110,7 @@ typedef void (*ledger_rows)(void *arg, int err, const struct query_rows *rows);
  * why in its log, and the same may work later. */
 static inline bool ledger_error_passes(int err)
 {
-	return err == -ENOSPC || err == -EDQUOT || err == -EROFS || err == -EIO || err == -ENOMEM ||
-	       err == -EBUSY;
+	return err == -ENOSPC || err == -EROFS || err == -EIO || err == -ENOMEM || err == -ENOLCK;
 }
 
 /* Registers a session durably before it may carry a byte. The terms are this node's for the role.

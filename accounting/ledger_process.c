@@ -227,13 +227,12 @@ static const char *trouble_advice(int err)
 {
 	switch (err) {
 	case -ENOSPC:
-	case -EDQUOT:
 		return "make room on its disk, 16 MiB at least";
 	case -EROFS:
 		return "mount its disk read-write again (the kernel's log says why it is not)";
 	case -ENOMEM:
 		return "give the machine more memory";
-	case -EBUSY:
+	case -ENOLCK:
 		return "end the program that has it open";
 	default:
 		return "look for disk errors in the kernel's log";
