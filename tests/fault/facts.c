@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accounting/batch_verify.h"
 #include "accounting/ledger_message.h"
 #include "accounting/rows.h"
 #include "base/file.h"
@@ -62,6 +63,10 @@ static void fact_of_answer(struct facts *f, size_t index, const struct ledger_re
 		memcpy(fact->session, q->session, SESSION_ID_LEN);
 		fact->up = q->up;
 		fact->down = q->down;
+		break;
+	case LEDGER_SETTLE:
+		fact = fact_add(f, index, FACT_SETTLED);
+		fact->seq = a->settled.epoch;
 		break;
 	case LEDGER_READY:
 		fact_add(f, index, FACT_READY);
@@ -158,6 +163,7 @@ static bool close_is_there(struct store *s, const struct fact *f)
 static bool fact_is_there(struct store *s, const struct fact *f)
 {
 	struct receipt r;
+	int64_t last;
 
 	switch (f->kind) {
 	case FACT_SHOWN:
@@ -169,6 +175,9 @@ static bool fact_is_there(struct store *s, const struct fact *f)
 		return grant_is_there(s, f);
 	case FACT_CLOSED:
 		return close_is_there(s, f);
+	case FACT_SETTLED:
+		return db_get_i64(s->db, "SELECT max(id) FROM epoch", &last) == 0 &&
+		       last >= (int64_t)f->seq;
 	case FACT_READY:
 		return true;
 	}
@@ -178,7 +187,8 @@ static bool fact_is_there(struct store *s, const struct fact *f)
 size_t facts_missing(struct store *s, const struct facts *f, size_t count)
 {
 	static const char *const what[] = {"an offer shown", "a co-signature acknowledged",
-					   "a grant", "the end of a session", "readiness"};
+					   "a grant",        "the end of a session",
+					   "an epoch",       "readiness"};
 	size_t missing = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -267,6 +277,39 @@ int facts_check_books(struct store *s)
 	if (!err)
 		err = store_commit(s);
 	return err ? err : check_sums(s);
+}
+
+static int check_batch(struct batch_chain *chain, const char *path)
+{
+	struct batch_fault fault;
+	struct batch_head head;
+	FILE *f = fopen(path, "re");
+	int err = f ? batch_chain_next(chain, f, &head, &fault) : -errno;
+
+	if (err)
+		fprintf(stderr, "%s: %s\n", path, f ? fault.why : strerror(-err));
+	if (f)
+		fclose(f);
+	return err;
+}
+
+int facts_check_batches(struct store *s, const char *directory)
+{
+	struct batch_chain *chain = batch_chain_create(&(struct batch_rules){0});
+	int64_t epochs = 0;
+	char path[512];
+	int err;
+
+	/* Slices of work, as between requests. */
+	for (int i = 0; i < 1000 && store_idle_ms(s) == 0; i++)
+		store_work(s, s->now_s);
+	err = db_get_i64(s->db, "SELECT count(*) FROM epoch", &epochs);
+	for (int64_t n = 1; !err && n <= epochs; n++) {
+		snprintf(path, sizeof(path), "%s/epoch-%06ld.batch", directory, (long)n);
+		err = check_batch(chain, path);
+	}
+	batch_chain_free(chain);
+	return err;
 }
 
 bool facts_descriptor(const struct facts *f, size_t until, const char *path)

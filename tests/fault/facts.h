@@ -13,6 +13,7 @@ enum fact_kind {
 	FACT_SIGNED,  /* a co-signature acknowledged */
 	FACT_GRANTED, /* credit promised */
 	FACT_CLOSED,  /* what a session carried in the end */
+	FACT_SETTLED, /* an epoch closed */
 	FACT_READY,   /* the descriptor is where it was announced */
 };
 
@@ -40,6 +41,9 @@ size_t facts_missing(struct store *s, const struct facts *f, size_t count);
 /* 0 if the pages are whole, everything sums up, and debts can still be signed. Said on stderr. */
 int facts_check_books(struct store *s);
 
+/* Does what a crash left of settlement, then checks every batch in directory: one for each epoch
+ * that the books have, whole, in one chain. 0, or -errno, said on stderr. */
+int facts_check_batches(struct store *s, const char *directory);
 /* The descriptor is whole if it is there, and it is there once it was announced. */
 bool facts_descriptor(const struct facts *f, size_t until, const char *path);
 

@@ -110,6 +110,7 @@ void scenario_config(struct ledger_config *out, const char *dir)
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		fatal("%s", dir);
 	test_ledger_config(out, dir);
+	snprintf(out->settlement, sizeof(out->settlement), "%s/settlement", dir);
 	out->free_allowance = UINT64_C(1) << 40;
 	out->price[ROLE_RELAY] = out->price[ROLE_EXIT] = 1 << 30;
 }
@@ -166,6 +167,22 @@ static void on_offer(void *arg, int err, const struct receipt_offer *offer)
 	s->has_offer = !err;
 	if (offer)
 		s->offer = *offer;
+	on_done(arg, err);
+}
+
+static void on_settled(void *arg, int err, const struct ledger_settled *settled)
+{
+	(void)settled;
+	on_done(arg, err);
+}
+
+static bool making; /* a batch */
+
+static void on_epochs(void *arg, int err, const struct query_rows *rows)
+{
+	const struct query_epoch *last = rows && rows->count ? &rows->epoch[rows->count - 1] : NULL;
+
+	making = last && last->busy && last->err == 0;
 	on_done(arg, err);
 }
 
@@ -267,15 +284,50 @@ static bool end_all(void)
 	return await(1);
 }
 
-int scenario_receipts(const struct ledger_config *config, uint64_t salt, unsigned rounds)
+static bool settle(void)
+{
+	const struct query q = {.kind = QUERY_EPOCHS};
+
+	ledger_settle(ledger, 0, on_settled, NULL);
+	if (!await(1))
+		return false;
+	do {
+		ledger_query(ledger, &q, on_epochs, NULL);
+		if (!await(1))
+			return false;
+	} while (making);
+	return true;
+}
+
+static bool begin(const struct ledger_config *config)
 {
 	struct ledger_identity id;
-	bool alive;
 
 	test_identity(&payer, 9);
 	waiting = 0;
 	child = 0;
-	if (ledger_start(&ledger, config, &id) != 0)
+	return ledger_start(&ledger, config, &id) == 0;
+}
+
+int scenario_settle(const struct ledger_config *config, uint64_t salt, unsigned epochs)
+{
+	bool alive;
+
+	if (!begin(config))
+		return child_status;
+	alive = open_streams(salt);
+	for (unsigned i = 0; alive && i < epochs; i++)
+		alive = bill_all() && bill_all() && settle();
+	alive = alive && end_all();
+	ledger_stop(ledger);
+	return child_status;
+}
+
+int scenario_receipts(const struct ledger_config *config, uint64_t salt, unsigned rounds)
+{
+	bool alive;
+
+	if (!begin(config))
 		return child_status;
 	alive = open_streams(salt);
 	for (unsigned i = 0; alive && i < rounds; i++)

@@ -31,6 +31,10 @@ void scenario_config(struct ledger_config *out, const char *dir);
  */
 int scenario_receipts(const struct ledger_config *config, uint64_t salt, unsigned rounds);
 
+/* As scenario_receipts, but every so many rounds an epoch is closed, epochs of them, and its batch
+ * waited for. */
+int scenario_settle(const struct ledger_config *config, uint64_t salt, unsigned epochs);
+
 /* waitpid as the ledger's parent calls it, so that its end is seen: linked with --wrap=waitpid. */
 pid_t __wrap_waitpid(pid_t pid, int *status, int options);
 

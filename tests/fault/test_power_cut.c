@@ -1,8 +1,8 @@
 /*
  * The power goes at any moment of a ledger's life: first start, steady billing, a checkpoint, a
- * restart after kill -9, bringing old books up to date. Out of a recorded trace, so that any of
- * what was not synced may be missing, torn or out of order (cut.h). Afterwards the books open, all
- * sums hold, and everything the ledger ever answered is in them.
+ * restart after kill -9, a settlement, bringing old books up to date. Out of a recorded trace, so
+ * that any of what was not synced may be missing, torn or out of order (cut.h). Afterwards the
+ * books open, all sums hold, and everything the ledger ever answered is in them.
  *
  * FAULT_CUTS: how many (300); FAULT_SEED: which.
  *
@@ -160,6 +160,31 @@ static void record_steady(void)
 	}
 }
 
+/* A batch written, and one being written while the next receipts come. */
+static void record_settle(void)
+{
+	struct ledger_config config;
+	struct phase *p, *batch;
+
+	config_for(&config, "settle");
+	assert_int_equal(mkdir(config.settlement, 0700), 0);
+	record_begin("settle");
+	assert_int_equal(scenario_settle(&config, 7, 6), 0);
+	p = phase_load("settle");
+	batch = phase_of("batch", p);
+	for (size_t i = 0; i < cut_count(p->cut); i++) {
+		const void *data;
+		const struct trace_record *r = cut_record(p->cut, i, &data);
+
+		phase_cut_at(p, i);
+		/* From the making of the file until a little after it has its name. */
+		if (r->kind == TRACE_OPEN && r->offset && strstr(data, "/settlement/"))
+			for (size_t n = 0; n < 60 && i + n <= cut_count(p->cut); n++)
+				phase_cut_at(batch, i + n);
+	}
+	assert_true(batch->count >= 100);
+}
+
 static size_t trace_length(void)
 {
 	struct stat st;
@@ -264,21 +289,24 @@ static void count_facts(const struct phase *p, size_t at, struct store *s, struc
 
 static void check_cut(const struct phase *p, size_t at, const char *place, struct result *r)
 {
-	const struct store_config books = {
-		.network = 7, .window = {1 << 20, 64 << 20}, .free_allowance = UINT64_C(1) << 40};
-	char database[PATH_MAX + 16];
+	char database[PATH_MAX + 16], settlement[PATH_MAX + 16];
+	const struct store_config books = {.network = 7,
+					   .window = {1 << 20, 64 << 20},
+					   .free_allowance = UINT64_C(1) << 40,
+					   .settlement = settlement};
 	struct identity node;
 	struct store *s;
 
 	test_identity(&node, 1);
 	snprintf(database, sizeof(database), "%s/ledger.db", place);
+	snprintf(settlement, sizeof(settlement), "%s/settlement", place);
 	r->cuts++;
 	if (store_open(&s, database, &books, &node, clock_wall()) != 0) {
 		r->unopened++;
 		return;
 	}
 	count_facts(p, at, s, r);
-	if (facts_check_books(s) != 0)
+	if (facts_check_books(s) != 0 || facts_check_batches(s, settlement) != 0)
 		r->unsound++;
 	store_close(s);
 	snprintf(database, sizeof(database), "%s/node.descriptor", place);
@@ -363,6 +391,7 @@ static int record_all(void **state)
 	record_start();
 	record_steady();
 	record_killed();
+	record_settle();
 	record_migration("ledger-v1");
 	record_migration("ledger-v2");
 	return 0;
