@@ -40,7 +40,7 @@ static json_t *promise(const struct query_promise *p)
 	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "issuer", api_key(b->issuer), "serial",
 			 text_hex(serial, b->serial, NONCE_LEN), "payer", api_key(b->payer),
 			 "limit", api_number(le64_get(b->limit)), "expires",
-			 api_number(le64_get(b->expires)), "hour", api_number(p->hour));
+			 api_number(le64_get(b->expires)), "hour", api_number(p->hour * 3600));
 }
 
 static json_t *row(const struct query_rows *rows, uint32_t i)
