@@ -88,6 +88,7 @@ static void held_answered(void *arg, uint8_t verb, const uint8_t *body, size_t l
 
 	p->asking = false;
 	if (verb == 0) {
+		presenting_session(p); /* from the newest on, when it answers again */
 		ended(p, false);
 		return;
 	}
@@ -118,8 +119,10 @@ static void show_held(struct presenting *p)
 	p->held_count++;
 	p->asking = control_client_request(p->control, VERB_HELD, &next.held, sizeof(next.held),
 					   SHOW_TIMEOUT_MS, held_answered, p);
-	if (!p->asking)
+	if (!p->asking) {
+		presenting_session(p);
 		ended(p, false);
+	}
 }
 
 /* ---- grants ---- */
