@@ -476,6 +476,61 @@ def test_disputes(top, server, at):
     expect(2, ["disputes", "--session", "12", *at], err="32 hex digits")
 
 
+def test_grants(top):
+    """An issuer signs offline; the line is what the Python that wrote the vectors makes of it. A client keeps what is good."""
+    seed, client = os.urandom(32), top / "client"
+    issuer_key = top / "issuer.key"
+    issuer_key.write_text(base64.b64encode(seed).decode() + "\n")
+    issuer_key.chmod(0o600)
+    node = base64.b64encode(ed25519.public(os.urandom(32))).decode()
+    payer_seed = base64.b64decode((client / "identity.key").read_text())
+    payer = base64.b64encode(ed25519.public(payer_seed)).decode()
+    at = ["--relay", node, "--key", issuer_key]
+    line = expect(0, ["credit", "grant", payer, "5000000", "--serial", "ab" * 16, "--network", "7", *at])
+    body = b"culvert grant  1" + bytes([1]) + bytes(7) + (7).to_bytes(8, "little") + ed25519.public(seed) + base64.b64decode(payer)
+    body += base64.b64decode(node) + (5000000).to_bytes(8, "little") + bytes(8) + bytes.fromhex("ab" * 16)
+    check(line == f"culvert-grant-1 {base64.b64encode(body + ed25519.sign(seed, body)).decode()}\n", f"another grant: {line}")
+    expect_json(0, ["credits", "grant", payer, "5", "--json", *at], limit=5, expires=0, payer=payer, node=node)
+    expect(2, ["credit", "grant", payer, "5", "--relay", node], err="--key FILE")
+    expect(2, ["credit", "grant", payer, "5", "--relay", "nowhere", "--key", issuer_key], err="descriptor file")
+    expect(2, ["credit", "grant", payer, "5", "--serial", "12", *at], err="32 hex digits")
+    expect(2, ["credit", "grant", payer, "5", "--network", "x", *at], err="network")
+    expect(2, ["credit", "grant", payer, "5", "--serial", "ab" * 16], err="--relay NODE")
+    expect(5, ["credit", "grant", payer, "5", "--relay", node, "--key", top / "nowhere"], err="no such file")
+    issuer_key.chmod(0o644)
+    expect(1, ["credit", "grant", payer, "5", *at], err="chmod 600")
+    issuer_key.chmod(0o600)
+
+    config = client / "client.conf"
+    config.write_text(f"[Client]\nDataDir = {client}/data\n{config.read_text()}\n[Api]\nSocket = {top}/nobody.sock\n")
+    kept = top / "kept.grant"
+    kept.write_text(expect(0, ["credit", "grant", payer, "5000000", "--expires", "9", *at]))
+    add = ["credit", "add", kept, "--config", config]
+    listing = ["credit", "list", "--config", config]
+    expect(0, listing, out="no grants")
+    expect(0, add, out="kept: 5.000000 credits", err="warning: neither the relay nor the exit")
+    expect(0, add)
+    shown = expect_json(0, [*listing, "--json"])["promises"]
+    check([(p["payer"], p["node"], p["limit"], p["said"]) for p in shown] == [(payer, node, 5000000, "not shown")], f"list shows {shown}")
+    expect(0, listing, out="5.000000")
+    (client / "data/grants/broken.grant").write_text("culvert-grant-1 AAAA\n")
+    expect(0, listing, out="this is no grant")
+    good = kept.read_text()
+    for text, status, err in (("", 8, "is no grant"), (good[:-9], 8, "is no grant"), ("x" + good, 8, "is no grant"),
+                              (line, 8, "another network"), (good.replace("Y3V", "Z3V"), 8, "not a grant of version 1")):
+        kept.write_text(text)
+        expect(status, add, err=err)
+    raw = bytearray(base64.b64decode(good.split()[1]))
+    raw[200] ^= 1
+    kept.write_text(f"culvert-grant-1 {base64.b64encode(raw).decode()}\n")
+    expect(8, add, err="not signed by the issuer")
+    kept.write_text(expect(0, ["credit", "grant", node, "5", *at]))
+    expect(8, add, err="another payer")
+    expect(2, ["credit", "add", "--config", config], err="FILE")
+    expect(5, ["credit", "add", top / "nowhere", "--config", config], err="No such file")
+    check(len(list((client / "data/grants").iterdir())) == 2, "what was refused was kept all the same")
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="culvert-cli-") as name:
         top = pathlib.Path(name)
@@ -485,6 +540,7 @@ def main():
         test_check(top)
         test_descriptor(top)
         test_client(top)
+        test_grants(top)
         test_api(top)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
