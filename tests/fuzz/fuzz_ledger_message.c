@@ -20,10 +20,11 @@ static struct store *store;
 /* One store for all inputs; each is rolled back, since making a database takes milliseconds. */
 static void store_make(void)
 {
-	const struct store_config config = {
+	struct store_config config = {
 		.network = 7,
 		.window = {.start = 1 << 20, .cap = 1 << 26},
 		.free_allowance = 1000,
+		.issuer_count = 1,
 	};
 	const struct terms_values values = {
 		.role = ROLE_RELAY,
@@ -35,6 +36,7 @@ static void store_make(void)
 	};
 	struct terms terms;
 
+	memcpy(config.issuers[0], node.id, KEY_LEN);
 	terms_make(&terms, &values, &node);
 	if (store_open(&store, DB_MEMORY, &config, &node, NOW) != 0 ||
 	    store_begin(store, NOW) != 0 || store_terms(store, &terms) != 0 ||
@@ -69,6 +71,37 @@ static void helped(struct ledger_request *r, const uint8_t *data)
 	r->query.kind = (enum query_kind)(data[9] % 5);
 	r->amount = (uint64_t)data[5] << (data[6] % 64);
 	r->key[0] = data[8];
+}
+
+/* A promise of the issuer that the books know: the node itself. */
+static void promise(struct ledger_request *r, const uint8_t *data)
+{
+	const uint8_t serial[NONCE_LEN] = {data[7] % 4};
+	const struct grant_values v = {
+		.network = 7,
+		.payer = data[8] & 1 ? payer.id : node.id,
+		.node = node.id,
+		.limit = (uint64_t)data[5] << (data[6] % 64),
+		.expires = data[9] & 1 ? NOW + data[9] : 0,
+		.serial = serial,
+	};
+
+	grant_make(&r->grant, &v, &node);
+}
+
+/* A first receipt that both signed, of a session the books may know or not. */
+static void held(struct ledger_request *r, const uint8_t *data)
+{
+	struct receipt_session s = {.role = ROLE_RELAY, .network = 7, .price = 1 << 20};
+	struct receipt_offer offer;
+
+	memset(s.session, data[3] % 3, sizeof(s.session));
+	memcpy(s.payer, payer.id, KEY_LEN);
+	terms_hash(s.terms, &store->terms[ROLE_RELAY]);
+	if (!receipt_make(&offer, &s, NULL, r->up, r->down, NOW / 3600, &node))
+		return;
+	r->held.terms = store->terms[ROLE_RELAY];
+	receipt_cosign(&r->held.receipt, &offer, &payer);
 }
 
 static void sign(struct ledger_request *r)
@@ -113,6 +146,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			helped(&r, data);
 			if (data[0] & 2)
 				sign(&r);
+			if (r.kind == LEDGER_PROMISE)
+				promise(&r, data);
+			else if (r.kind == LEDGER_ADOPT)
+				held(&r, data);
 			ask(&r, sizeof(r));
 			part = 10;
 		} else {
