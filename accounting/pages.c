@@ -86,12 +86,19 @@ static void bind_page(struct db_stmt *s, const struct query *q)
 	db_bind_u64(s, page_room(q->kind) + 1);
 }
 
+#define SESSION_ROWS                                                                              \
+	"SELECT id, key, provider, payer, role, state, seq, up, down, amount, hour FROM session " \
+	"WHERE id > ?1 "
+
+/* Two statements, here and below: one that fits both looks at every row for the one it wants. */
 static int query_sessions(struct db *db, const struct query *q, struct query_rows *rows)
 {
-	struct db_stmt *s = db_prepare(
-		db, "SELECT id, key, provider, payer, role, state, seq, up, down, amount, hour "
-		    "FROM session WHERE id > ?1 AND (?2 IS NULL OR key = ?2) ORDER BY id LIMIT ?3");
+	struct db_stmt *s;
 
+	if (q->has_session)
+		s = db_prepare(db, SESSION_ROWS "AND key = ?2 ORDER BY id LIMIT ?3");
+	else
+		s = db_prepare(db, SESSION_ROWS "AND ?2 IS NULL ORDER BY id LIMIT ?3");
 	bind_page(s, q);
 	return pages_fill(s, rows, read_session);
 }
@@ -114,12 +121,16 @@ static int query_receipts(struct db *db, const struct query *q, struct query_row
 /* Only terms that co-signed receipts refer to; with a session, only its own. */
 static int query_terms(struct db *db, const struct query *q, struct query_rows *rows)
 {
-	struct db_stmt *s = db_prepare(
-		db,
-		"SELECT id, body FROM terms t WHERE id > ?1 AND EXISTS (SELECT 1 FROM session s "
-		"WHERE s.terms = t.hash AND s.seq > 0 AND (?2 IS NULL OR s.key = ?2)) "
-		"ORDER BY id LIMIT ?3");
+	struct db_stmt *s;
 
+	if (q->has_session)
+		s = db_prepare(db,
+			       "SELECT id, body FROM terms WHERE id > ?1 AND hash = (SELECT terms "
+			       "FROM session WHERE key = ?2 AND seq > 0) ORDER BY id LIMIT ?3");
+	else
+		s = db_prepare(db, "SELECT id, body FROM terms t WHERE id > ?1 AND ?2 IS NULL "
+				   "AND EXISTS (SELECT 1 FROM session s WHERE s.terms = t.hash "
+				   "AND s.seq > 0) ORDER BY id LIMIT ?3");
 	bind_page(s, q);
 	return pages_fill(s, rows, read_terms);
 }
