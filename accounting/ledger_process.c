@@ -21,6 +21,7 @@ enum {
 	DAY = 24 * 3600,
 	WAKE_MS = 60 * 1000,
 	AGAIN_MS = 1000,     /* between two tries to write what is owed */
+	TRIES = 5,           /* of a commit that met another writer's */
 	SAY_MS = 60 * 1000,  /* between two lines on one trouble */
 	UNCLOSED_MAX = 4096, /* ended sessions to write down once that works again */
 	LEDGER_FD = 3,
@@ -353,10 +354,13 @@ static int process_answer(struct process *p, size_t count)
 /* One commit for all that change something; an error of one that passes, or 0. */
 static int process_write(struct process *p, size_t count)
 {
-	int err = process_answer(p, count), passing = 0;
+	int err, passing = 0, tries = 0;
 
-	if (!err)
-		err = store_commit(p->store);
+	do {
+		err = process_answer(p, count);
+		if (!err)
+			err = store_commit(p->store);
+	} while (err == -EAGAIN && ++tries < TRIES); /* another writer's doing (db.h) */
 	for (size_t i = 0; i < count; i++) {
 		struct ledger_answer *a = &p->answers[i];
 

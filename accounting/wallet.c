@@ -157,8 +157,11 @@ int wallet_session(struct wallet *w, const uint8_t session[static SESSION_ID_LEN
 static int count_raise(struct wallet *w, const uint8_t session[static SESSION_ID_LEN],
 		       const struct wallet_count *count)
 {
-	struct db_stmt *q = db_prepare(w->db, "UPDATE session SET counted_up = max(counted_up, ?), "
-					      "counted_down = max(counted_down, ?) WHERE key = ?");
+	struct db_stmt *q =
+		db_prepare(w->db, "UPDATE session SET counted_up = CASE WHEN counted_up < ?1 "
+				  "THEN ?1 ELSE counted_up END, counted_down = CASE "
+				  "WHEN counted_down < ?2 THEN ?2 ELSE counted_down "
+				  "END WHERE key = ?3");
 
 	db_bind_u64(q, count->up);
 	db_bind_u64(q, count->down);

@@ -14,9 +14,15 @@ static struct process process;
 static struct ledger node_end;
 
 static bool disk_full;
+static int conflicts;
 
 static int commit_or_fail(struct store *s)
 {
+	if (conflicts > 0) {
+		conflicts--;
+		store_rollback(s);
+		return -EAGAIN;
+	}
 	if (!disk_full)
 		return store_commit(s);
 	store_rollback(s);
@@ -119,6 +125,40 @@ static void test_roles(void **state)
 	ledger_describe(&process.identity, &config, process.by, clock_wall());
 	assert_true(crypto_is_zero(&d->relay_terms, sizeof(d->relay_terms)));
 	assert_int_equal(descriptor_check(&process.identity.descriptor, 7, 0), DESCRIPTOR_OK);
+}
+
+static int granted_err, granted_calls;
+
+static void on_grant_answered(void *arg, int err)
+{
+	(void)arg;
+	granted_calls++;
+	granted_err = err;
+}
+
+static int grant_meeting(int others)
+{
+	const uint8_t payer[KEY_LEN] = {7};
+	const uint8_t key[NONCE_LEN] = {(uint8_t)(others + 1)};
+
+	conflicts = others;
+	granted_calls = 0;
+	ledger_grant(&node_end, payer, 5, 0, key, on_grant_answered, NULL);
+	process_batch(&process, process_receive(&process));
+	conflicts = 0;
+	assert_int_equal(ledger_dispatch(&node_end), 0);
+	assert_int_equal(granted_calls, 1);
+	return granted_err;
+}
+
+/* An engine with several writers may undo a commit for another's sake: it is done again, answered
+ * once. */
+static void test_commit_again(void **state)
+{
+	(void)state;
+	assert_int_equal(grant_meeting(0), 0);
+	assert_int_equal(grant_meeting(4), 0);
+	assert_int_equal(grant_meeting(5), -EAGAIN);
 }
 
 static void test_lengths(void **state)
@@ -249,6 +289,7 @@ int main(void)
 		TEST(test_half_done_is_not_done),
 		TEST(test_many_wait),
 		TEST(test_roles),
+		TEST(test_commit_again),
 		TEST(test_lengths),
 	};
 
