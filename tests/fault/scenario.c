@@ -318,7 +318,7 @@ int scenario_settle(const struct ledger_config *config, uint64_t salt, unsigned 
 	alive = open_streams(salt);
 	for (unsigned i = 0; alive && i < epochs; i++)
 		alive = bill_all() && bill_all() && settle();
-	alive = alive && end_all();
+	alive = alive && ask_all() && end_all();
 	ledger_stop(ledger);
 	return child_status;
 }

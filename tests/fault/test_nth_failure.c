@@ -1,8 +1,8 @@
 /*
  * The n-th allocation, write, fsync, truncation, opening, read, mapping, renaming, or step of a
  * statement of a ledger fails, for every n until a whole life of a ledger has none left to fail: no
- * crash, every answer is true after a restart, the books are whole, and an fsync that failed is the
- * end of the process.
+ * crash, every answer is true after a restart, the books and the batch are whole, and an fsync that
+ * failed is the end of the process.
  *
  * FAULT_STRIDE: only every so-manieth n (of each kind; 1: all); FAULT_ONLY: this n alone, of the
  * kinds named as arguments, or of all.
@@ -30,7 +30,6 @@
 enum {
 	WORKERS = 2,
 	ERRORS = 4,
-	ROUNDS = 3,
 };
 
 /* Each kind of call, and how it may fail; the n-th takes the n-th of these. */
@@ -74,8 +73,10 @@ static void arm(const struct kind *k, uint64_t n, const char *trace)
 /* What it answered is in its books. */
 static void check_books(const struct ledger_config *config, const char *trace, struct result *r)
 {
-	const struct store_config books = {
-		.network = 7, .window = {1 << 20, 64 << 20}, .free_allowance = UINT64_C(1) << 40};
+	const struct store_config books = {.network = 7,
+					   .window = {1 << 20, 64 << 20},
+					   .free_allowance = UINT64_C(1) << 40,
+					   .settlement = config->settlement};
 	struct facts facts = {0};
 	struct identity node;
 	struct store *s;
@@ -93,7 +94,8 @@ static void check_books(const struct ledger_config *config, const char *trace, s
 		r->unsound++;
 	} else {
 		r->lied += facts_missing(s, &facts, facts.count) != 0;
-		r->unsound += facts_check_books(s) != 0;
+		r->unsound += facts_check_books(s) != 0 ||
+			      facts_check_batches(s, config->settlement) != 0;
 		store_close(s);
 	}
 	facts_free(&facts);
@@ -112,7 +114,7 @@ static bool fail_nth(const struct kind *k, uint64_t n, struct result *r)
 	snprintf(trace, sizeof(trace), "%s/life-%d.trace", dir, (int)getpid());
 	scenario_config(&config, place);
 	arm(k, n, trace);
-	status = scenario_receipts(&config, n, ROUNDS);
+	status = scenario_settle(&config, n, 1);
 	failed = page->failed;
 	files = page->files;
 	scenario_disarm(page);
