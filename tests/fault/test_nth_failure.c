@@ -7,8 +7,8 @@
  * FAULT_STRIDE: only every so-manieth n (of each kind; 1: all); FAULT_ONLY: this n alone, of the
  * kinds named as arguments, or of all.
  *
- * Seen to fail: answers sent before the commit, a failed commit answered with success, a failed
- * fsync taken for one that passes, a savepoint begun outside a transaction.
+ * Seen to fail: a failed commit answered with success (80 of 230 lives that lose a write), a failed
+ * fsync taken for one that passes (18 of 32), a journal mode that silently did not come about.
  */
 #include "tests/lib/unit.h"
 
