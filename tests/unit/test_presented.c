@@ -119,6 +119,20 @@ static struct grant a_grant(const struct identity *by, const uint8_t *node, uint
 	return g;
 }
 
+static struct body_held a_receipt_under(const struct terms *terms, const struct identity *by)
+{
+	struct receipt_session s = {.role = ROLE_RELAY, .price = 1000};
+	struct body_held h = {.terms = *terms};
+	struct receipt_offer offer;
+
+	s.network = le64_get(terms->body.network);
+	terms_hash(s.terms, terms);
+	memcpy(s.payer, payer.id, KEY_LEN);
+	assert_true(receipt_make(&offer, &s, NULL, 1, 2, 3, by));
+	receipt_cosign(&h.receipt, &offer, &payer);
+	return h;
+}
+
 static struct body_held a_receipt(const struct identity *by, uint64_t network)
 {
 	const struct terms_values v = {
@@ -128,16 +142,10 @@ static struct body_held a_receipt(const struct identity *by, uint64_t network)
 		.window_start = 1,
 		.window_cap = 1,
 	};
-	struct receipt_session s = {.role = ROLE_RELAY, .network = network, .price = 1000};
-	struct body_held h;
-	struct receipt_offer offer;
+	struct terms terms;
 
-	terms_make(&h.terms, &v, by);
-	terms_hash(s.terms, &h.terms);
-	memcpy(s.payer, payer.id, KEY_LEN);
-	assert_true(receipt_make(&offer, &s, NULL, 1, 2, 3, by));
-	receipt_cosign(&h.receipt, &offer, &payer);
-	return h;
+	terms_make(&terms, &v, by);
+	return a_receipt_under(&terms, by);
 }
 
 static void show(uint8_t verb, const void *body)
@@ -244,6 +252,18 @@ static void test_every_bit(void **state)
 	}
 }
 
+/* Our receipt, under terms that we never signed. */
+static void test_forged_terms(void **state)
+{
+	struct body_held h = a_receipt(&own, NETWORK);
+	struct terms terms = h.terms;
+
+	(void)state;
+	terms.signature[0] ^= 1;
+	h = a_receipt_under(&terms, &own);
+	refused(VERB_HELD, &h, REFUSED_SIGNATURE);
+}
+
 static void test_a_forger_is_not_heard(void **state)
 {
 	struct grant good = a_grant(&issuer, own.id, NETWORK), bad = good;
@@ -287,6 +307,7 @@ int main(void)
 		TEST(test_a_grant_is_taken),      TEST(test_a_receipt_is_taken),
 		TEST(test_foreign_is_refused),    TEST(test_every_bit),
 		TEST(test_a_forger_is_not_heard), TEST(test_shares),
+		TEST(test_forged_terms),
 	};
 
 	crypto_start();
