@@ -28,7 +28,7 @@ static const struct {
 	  {"claimed_unsigned_before", "of that, not signed by this client"},
 	  {"other_times", "counted here in the time of one of the two sessions only"},
 	  {"relay_to_exit", "lost between relay and exit, turned away by the exit, or in flight"},
-	  {"exit_to_relay", "lost between exit and relay, or in flight"},
+	  {"exit_to_relay", "lost between exit and relay, turned away by the relay, or in flight"},
 	  {"only_exit_bills",
 	   "billed by the exit only: handshakes whose answer was lost (148 bytes "
 	   "each), less other losses"},
