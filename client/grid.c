@@ -83,6 +83,14 @@ static size_t column_width(const struct grid *g, size_t column)
 	return width;
 }
 
+void grid_free(struct grid *g)
+{
+	for (size_t i = 0; i < g->used; i++)
+		free(g->cells[i]);
+	free(g->cells);
+	free(g);
+}
+
 void grid_print(struct grid *g, const char *empty)
 {
 	size_t *widths = xcalloc(g->columns, sizeof(*widths));
@@ -101,9 +109,7 @@ void grid_print(struct grid *g, const char *empty)
 
 		print_cell(g->cells[i], widths[column], g->titles[column][0] == '>',
 			   column + 1 == g->columns);
-		free(g->cells[i]);
 	}
-	free(g->cells);
 	free(widths);
-	free(g);
+	grid_free(g);
 }

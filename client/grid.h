@@ -12,5 +12,7 @@ struct grid *grid_create(const char *const *titles, size_t columns);
 void grid_cell(struct grid *g, const char *fmt, ...) PRINTF(2, 3);
 /* Prints titles and rows, or `empty` when there are none, and frees the grid. */
 void grid_print(struct grid *g, const char *empty);
+/* One that is not to be printed. */
+void grid_free(struct grid *g);
 
 #endif

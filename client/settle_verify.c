@@ -144,12 +144,15 @@ static void print_report(struct report *r, int status)
 		if (r->refused)
 			json_object_set_new(all, "refused", r->refused);
 		print_json(all);
+		grid_free(r->grid);
 		return;
 	}
 	json_decref(r->batches);
 	json_decref(r->refused);
-	if (r->cli->quiet)
+	if (r->cli->quiet) {
+		grid_free(r->grid);
 		return;
+	}
 	grid_print(r->grid, "no epoch holds");
 	if (r->epochs > 1)
 		print_sum(r);

@@ -55,6 +55,7 @@ static int teardown(void **state)
 	crypto_secret_free(process.by);
 	close(process.socket);
 	close(node_end.fd);
+	free(node_end.waiters);
 	test_dir_remove(dir);
 	return 0;
 }
