@@ -18,17 +18,18 @@ U64 = 2**64
 
 
 class Record:
-    """A record's fixed layout: `fields` are its fields' names, `format` their sizes as struct has them."""
+    """A kind of record: its domain, its fields' sizes as struct has them, and their names."""
 
     def __init__(self, domain, form, fields):
         self.domain, self.form = domain, struct.Struct("<16s" + form)
         self.fields, self.size = namedtuple("Fields", ["domain", *fields.split()]), self.form.size
 
-    def read(self, data, reason, place):
-        got = self.fields(*self.form.unpack(data))
-        need(got.domain == self.domain and getattr(got, "version", 1) == 1, reason, place)
-        need(not any(getattr(got, "zero", b"")) and getattr(got, "role", 1) in (1, 2), reason, place)
-        return got
+    def read(self, data):
+        return self.fields(*self.form.unpack(data))
+
+    def formed(self, got):
+        constant = got.domain == self.domain and getattr(got, "version", 1) == 1 and getattr(got, "role", 1) in (1, 2)
+        return constant and not any(getattr(got, "zero", b""))
 
 
 HEAD = Record(b"culvert batch  1", "B7sQ32sQQQ32sQ32sIIIIQQ64s", "version zero network node epoch hour previous_size "
@@ -69,7 +70,7 @@ def signed(key, message, signature):
         return False
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
-    except InvalidSignature:
+    except (InvalidSignature, ValueError):
         return False
     return not small_order(key) and not small_order(signature[:32])
 
@@ -109,15 +110,15 @@ class Chain:
         place, peaks = HEAD.size, []
         parts = {}
         for name, kind in ("terms", TERMS), ("session", SESSION), ("receipt", RECEIPT), ("account", ACCOUNT):
-            count = getattr(head, name + "s" * (name != "terms"))
-            parts[name] = [(f"{name} {i} at byte {place + i * kind.size}", data[place + i * kind.size:][:kind.size])
-                           for i in range(count)]
-            place += count * kind.size
+            parts[name] = []
+            for i in range(getattr(head, name if name == "terms" else name + "s")):
+                parts[name].append((f"{name} {i + 1}, byte {place}", data[place:place + kind.size]))
+                place += kind.size
         for bit in reversed(range(64)):
             if head.previous_size >> bit & 1:
                 peaks.append((1 << bit, data[place:place + 32]))
                 place += 32
-        need(root(peaks) == head.previous_root, "peaks", f"peaks at byte {place - 32 * len(peaks)}")
+        need(root(peaks) == head.previous_root, "peaks", f"byte {place - 32 * len(peaks)}")
         terms = self.check_terms(head, parts["terms"])
         sessions = self.check_sessions(head, parts["session"])
         last = self.check_receipts(parts["receipt"], terms, sessions)
@@ -130,9 +131,10 @@ class Chain:
         return head
 
     def check_head(self, data):
-        head, before = HEAD.read(data[:HEAD.size], "head", "head"), self.head
+        head, before = HEAD.read(data[:HEAD.size]), self.head
         counts = (head.terms, head.sessions, head.receipts, head.accounts)
-        need(head.node != ZERO and head.epoch and (head.epoch > 1 or not head.previous_size), "head", "head")
+        need(HEAD.formed(head) and head.node != ZERO and head.epoch, "head", "head")
+        need(head.epoch > 1 or not head.previous_size, "head", "head")
         need(head.size == head.previous_size + sum(counts), "head", "head")
         sizes = (TERMS.size, SESSION.size, RECEIPT.size, ACCOUNT.size)
         length = HEAD.size + sum(n * size for n, size in zip(counts, sizes)) + 32 * head.previous_size.bit_count()
@@ -155,7 +157,8 @@ class Chain:
         for place, data in parts:
             key = blake2b(data)
             need(last is None or key > last, "order", place)
-            last, terms = key, TERMS.read(data, "terms", place)
+            last, terms = key, TERMS.read(data)
+            need(TERMS.formed(terms), "terms", place)
             need((terms.provider, terms.network) == (head.node, head.network), "terms", place)
             need(0 < terms.window_start <= terms.window_cap <= 2**40 and terms.loss_ppm <= 10**6, "terms", place)
             need(signed(terms.provider, data[:112], terms.signature), "terms", place)
@@ -165,7 +168,8 @@ class Chain:
     def check_sessions(self, head, parts):
         listed, last = {}, None
         for place, data in parts:
-            session = SESSION.read(data, "session", place)
+            session = SESSION.read(data)
+            need(SESSION.formed(session), "session", place)
             need(session.fee_ppm <= 10**6 and (not session.fee_ppm) == (session.fee_account == ZERO), "session", place)
             need(last is None or session.session > last, "order", place)
             need(session.before <= session.paid, "paid", place)
@@ -185,19 +189,19 @@ class Chain:
         """The last receipt of each session, as bytes."""
         last, used, order = {}, set(), None
         for place, data in parts:
-            receipt = RECEIPT.fields(*RECEIPT.form.unpack(data))
+            receipt = RECEIPT.read(data)
             need(order is None or (receipt.session, receipt.seq) > order, "order", place)
             order = receipt.session, receipt.seq
             need(receipt.session in sessions, "session", place)
             need(receipt.terms in terms, "terms", place)
             used.add(receipt.terms)
-            check_receipt(data, terms[receipt.terms][1], place)
+            check_receipt(receipt, data, terms[receipt.terms][1], place)
             known = last.get(receipt.session) or self.sessions.get(receipt.session, [None])[-1]
             need(known is None or follows(known, data), "chain", place)
             last[receipt.session] = data
         for key, (place, session) in sessions.items():
             need(key in last, "unused", place)
-            receipt = RECEIPT.fields(*RECEIPT.form.unpack(last[key]))
+            receipt = RECEIPT.read(last[key])
             need(session.seq == receipt.seq, "session", place)
             need(session.paid <= receipt.amount, "paid", place)
         for key, (place, _) in terms.items():
@@ -215,7 +219,7 @@ class Chain:
         for key, (_, session) in sessions.items():
             moved = session.paid - session.before
             fee = session.paid * session.fee_ppm // 10**6 - session.before * session.fee_ppm // 10**6
-            add(RECEIPT.fields(*RECEIPT.form.unpack(last[key])).payer, 0, moved)
+            add(RECEIPT.read(last[key]).payer, 0, moved)
             add(session.fee_account, fee, 0)
             add(head.node, moved - fee, 0)
         return {key: value for key, value in sums.items() if any(value)}
@@ -223,8 +227,8 @@ class Chain:
     def check_accounts(self, head, parts, moved):
         listed, last = {}, None
         for place, data in parts:
-            account = ACCOUNT.read(data, "account", place)
-            need(account.earned or account.spent, "account", place)
+            account = ACCOUNT.read(data)
+            need(ACCOUNT.formed(account) and (account.earned or account.spent), "account", place)
             need(last is None or account.key > last, "order", place)
             last = account.key
             listed[last] = account.earned, account.spent
@@ -240,9 +244,9 @@ class Chain:
         self.accounts = listed
 
 
-def check_receipt(data, terms, place):
-    receipt = RECEIPT.read(data, "receipt", place)
-    need(receipt.seq and (receipt.seq == 1) == (receipt.previous == ZERO), "receipt", place)
+def check_receipt(receipt, data, terms, place):
+    need(RECEIPT.formed(receipt) and receipt.seq, "receipt", place)
+    need((receipt.seq == 1) == (receipt.previous == ZERO), "receipt", place)
     total = receipt.bytes_up + receipt.bytes_down
     need(total < U64 and receipt.amount == -(-total * terms.price // 2**30), "receipt", place)
     same = all(getattr(receipt, name) == getattr(terms, name) for name in ("role", "network", "provider"))
@@ -252,7 +256,7 @@ def check_receipt(data, terms, place):
 
 def follows(known, data):
     """Whether the receipt `data` may stand behind the receipt `known` of its session."""
-    old, new = (RECEIPT.fields(*RECEIPT.form.unpack(bytes_)) for bytes_ in (known, data))
+    old, new = map(RECEIPT.read, (known, data))
     grows = all(getattr(new, name) >= getattr(old, name) for name in ("bytes_up", "bytes_down", "amount"))
     linked = new.seq != old.seq + 1 or new.previous == blake2b(known[:280])
     return new.seq > old.seq and known[:144] == data[:144] and grows and linked
@@ -271,7 +275,7 @@ def main():
             with open(name, "rb") as file:
                 head = chain.check(file.read())
         except Refused as refused:
-            print(f"{name}: refused: {refused.args[0]}: {refused.args[1]}")
+            print(f"{name}: refused: {refused.args[0]} ({refused.args[1]})")
             return 1
         print(f"{name}: good: epoch {head.epoch}, {head.receipts} receipts, earned {head.earned}")
     return 0
