@@ -277,6 +277,9 @@ def main():
         except Refused as refused:
             print(f"{name}: refused: {refused.args[0]} ({refused.args[1]})")
             return 1
+        except OSError as error:
+            print(f"{name}: {error.strerror}; give the files of epochs", file=sys.stderr)
+            return 2
         print(f"{name}: good: epoch {head.epoch}, {head.receipts} receipts, earned {head.earned}")
     return 0
 

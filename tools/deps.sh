@@ -4,8 +4,8 @@ set -eu
 build="gcc make libc6-dev libsodium-dev libevent-dev libsqlite3-dev libb2-dev libinih-dev libjansson-dev
 	libmnl-dev pkg-config"
 run="wireguard-tools wireguard-go nftables iproute2"
-tests="libcmocka-dev python3-minimal python3 iperf3 curl clang clang-format-14 libclang-rt-14-dev shellcheck mandoc
-	sqlite3 procps valgrind"
+tests="libcmocka-dev python3-minimal python3 python3-cryptography iperf3 curl clang clang-format-14 libclang-rt-14-dev
+	shellcheck mandoc sqlite3 procps valgrind"
 kernel="qemu-system-x86 busybox-static cpio kmod"
 boot="debootstrap systemd-container"
 bench="nginx libnginx-mod-stream coturn"

@@ -6,10 +6,12 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 
 from lab import Lab, Suite, wait_for
-from nodes import Client, Node, download, web
+from nodes import TOP, Client, Node, download, web
 
 MIB = 1 << 20
 PRICE = 1 << 30  # a micro-credit per byte
@@ -160,6 +162,10 @@ def pruned():
     suite.equal(digest(batches / "epoch-000001.batch"), sums["epoch-000001.batch"], "the batch stays")
     suite.equal(relay.ask("settle")["epoch"], rows + 1, "settling goes on")
     verify()
+    files = sorted(batches.glob("*.batch"))
+    words = [sys.executable, TOP / "tests/verify_batch.py", "--node", relay.status()["id"], *files]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    suite.check(done.returncode == 0 and done.stdout.count(": good: ") == len(files), f"by the other verifier: {done.stdout[-200:]}{done.stderr}")
     relay.stop()
     with sqlite3.connect(f"file:{relay.dir}/data/ledger.db?mode=ro", uri=True) as db:
         left = db.execute("SELECT count(*) FROM receipt r JOIN settled x ON x.session = r.session AND r.seq BETWEEN x.first AND x.last "

@@ -288,6 +288,60 @@ def build(epochs, **globals_):
             setattr(make, name, value)
 
 
+def add_links(c):
+    """What single records hide, since what depends on them must be right too."""
+    batch = Batch(SAMPLES[1])
+    batch.parts["terms"] = sorted(make.TERMS.values(), key=lambda t: golden.blake(t, 32))
+    c.add("terms nobody names", [SAMPLES[0], batch.whole()], "unused")
+    head = other.HEAD.read(SAMPLES[1][:256])
+    for name, files, reason in ("exact", SAMPLES[:1], "totals"), ("not exact", [], GOOD):
+        batch = Batch(SAMPLES[1])
+        batch.parts["accounts"].insert(0, other.ACCOUNT.form.pack(other.ACCOUNT.domain, bytes(31) + b"\1", 1, 1))
+        c.add(f"an account too many, {name}", [*files, batch.whole(earned=head.earned + 1, spent=head.spent + 1)], reason)
+    batch = Batch(SAMPLES[1])
+    record = batch.parts["accounts"][0]
+    batch.parts["accounts"][0] = edit(other.ACCOUNT, record, earned=other.ACCOUNT.read(record).earned + 1)
+    c.add("more earned than spent", [batch.whole(earned=head.earned + 1)], "sums")
+    batch = Batch(SAMPLES[0])
+    receipt = edit(other.RECEIPT, batch.parts["receipts"][0], provider=make.A)
+    offer = receipt[:216] + sign(make.A_SEED, receipt[:216])
+    batch.parts["receipts"][0] = offer + sign(PAYERS[receipt[32:48]], offer)
+    c.add("a receipt of another provider", [batch.whole()], "receipt")
+    first, peak = other.HEAD.read(SAMPLES[0][:256]), golden.run(7)
+    for size, peaks, reason in ((11, Batch(SAMPLES[1]).peaks, GOOD), (11, peak * 3, "previous"), (8, peak, "previous"), (16, peak, GOOD)):
+        batch = Batch(SAMPLES[2])
+        batch.peaks = peaks
+        sizes = [1 << bit for bit in reversed(range(64)) if size >> bit & 1]
+        before = other.root([(s, peaks[32 * i:][:32]) for i, s in enumerate(sizes)])
+        check((size == first.size and before == first.root) == (peaks != peak * 3 and size == 11), "the tree before is built wrong")
+        batch.head = edit(other.HEAD, batch.head, previous_size=size, previous_root=before)
+        c.add(f"a lost epoch, {size} leaves before", [SAMPLES[0], batch.whole()], reason, lost=True)
+
+
+def add_terms(c):
+    """Terms and receipts at the edges of what may be, all that depends on them right."""
+    epoch, (role, _, _, _) = [{make.S1: ([1, 2], 0)}], make.SESSIONS[make.S1]
+    edges = {"window_start": [0, 1, 2**20 - 1], "window_cap": [2**20 - 1, 2**20, 2**40, 2**40 + 1], "loss_ppm": [0, 10**6, 10**6 + 1],
+             "role": [0, 2, 3], "version": [0, 2], "expires": [0], "receipt_seconds": [0], "loss_bytes": [2**64 - 1], "network": [7]}
+    wrong = {("window_start", 0), ("window_cap", 2**20 - 1), ("window_cap", 2**40 + 1), ("loss_ppm", 10**6 + 1), ("role", 0), ("role", 3),
+             ("version", 0), ("version", 2), ("network", 7)}
+    for name, value in ((name, value) for name, some in edges.items() for value in some):
+        terms = signed_again(other.TERMS, edit(other.TERMS, make.TERMS[role], **{name: value}))
+        reason = "terms" if (name, value) in wrong else "receipt" if name == "role" else GOOD
+        c.add(f"terms with {name} {value}", build(epoch, TERMS={role: terms}), reason)
+    prices = [(0, [(1, 2), (2**64 - 3, 2)], GOOD), (0, [(1, 2), (2**64 - 2, 2)], "receipt"), (2**30, [(1, 2), (2**63, 2**63 - 1)], GOOD),
+              (1, [(0, 0), (0, 1)], GOOD), (1, [(0, 2**30), (1, 2**30)], GOOD), (2**64 - 1, [(0, 0), (0, 2**30)], GOOD)]
+    for price, counts, reason in prices:
+        terms = signed_again(other.TERMS, edit(other.TERMS, make.TERMS[role], price=price))
+        c.add(f"price {price}, bytes {counts}", build(epoch, TERMS={role: terms}, COUNTS={make.S1: counts},
+                                                      amount=lambda total, price=price: -(-total * price // 2**30)), reason)
+    for counts in [(5, 5), (4, 9)], [(5, 5), (9, 4)], [(5, 2**40), (5, 2**39)], [(2**40, 5), (2**39, 5)]:
+        for epochs in epoch, [{make.S1: ([1], 10**9)}, {make.S1: ([2], 0)}]:
+            unpaid = [{session: (seqs, 0 if len(epochs) == 1 else make.amount(sum(counts[seqs[-1] - 1]))) for session, (seqs, _) in e.items()}
+                      for e in epochs]
+            c.add(f"receipts that count {counts}", build(unpaid, COUNTS={make.S1: counts}), "chain")
+
+
 def add_others(c):
     """Batches of another node, and of another network."""
     for name, changed in ("node", {"PROVIDER": make.A, "PROVIDER_SEED": make.A_SEED}), ("network", {"NETWORK": 7}):
@@ -460,7 +514,7 @@ def main():
         c = Comparison(pathlib.Path(name))
         check(sign(make.A_SEED, b"x") == slow_sign(make.A_SEED, b"x"), "two ways to sign differ")
         counts = {}
-        for add in add_good, add_bytes, add_fields, add_swaps, add_sums, add_others, add_grown, add_signatures, add_random:
+        for add in add_good, add_bytes, add_fields, add_swaps, add_sums, add_links, add_terms, add_others, add_grown, add_signatures, add_random:
             count = len(c.cases)
             add(c)
             counts[add.__name__[4:]] = len(c.cases) - count
