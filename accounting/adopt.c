@@ -57,13 +57,6 @@ static int session_adopt(struct store *s, const struct body_held *held, struct s
 	return err ? err : session_row_find(s, b->session, x);
 }
 
-/* Totals never fall: an earlier number with more in it is another story of the same session. */
-static bool grows(const struct session *x, const struct receipt_body *b)
-{
-	return le64_get(b->bytes_up) >= x->up && le64_get(b->bytes_down) >= x->down &&
-	       le64_get(b->amount) >= x->amount;
-}
-
 /* An offer that waits has a number this receipt has used or passed: it goes. */
 static int session_raise(struct store *s, struct session *x, const struct receipt *r)
 {
@@ -83,27 +76,37 @@ static int session_raise(struct store *s, struct session *x, const struct receip
 	return err ? err : session_row_save(s, x);
 }
 
-/* A valid receipt that the books do not have. */
+/* How a receipt that does not follow, or has the number of, the one in the books contradicts it. */
+static enum evidence_kind contradiction(const struct receipt_body *known,
+					const struct receipt_body *shown)
+{
+	if (le64_get(shown->seq) == le64_get(known->seq))
+		return EVIDENCE_EQUIVOCATION;
+	return receipt_totals_grow(known, shown) ? EVIDENCE_FORK : EVIDENCE_DECREASE;
+}
+
+/* A valid receipt that the books do not have: it follows their newest one, as it will have to in a
+ * batch, or it is another story of the same session. */
 static int session_take(struct store *s, struct session *x, const struct receipt *r,
 			struct ledger_adopted *out)
 {
 	const struct receipt_body *b = &r->offer.body;
 	bool newer = le64_get(b->seq) > x->seq;
 	struct receipt old;
-	int got;
+	int got = receipt_row_find(s, x, newer ? x->seq : le64_get(b->seq), &old);
 
-	if (newer && grows(x, b)) {
+	if (got < 0)
+		return got;
+	if (newer && (!got || receipt_check_later(&old.offer, &r->offer) == RECEIPT_OK)) {
 		out->news = true;
 		return session_raise(s, x, r);
 	}
-	got = receipt_row_find(s, x, newer ? x->seq : le64_get(b->seq), &old);
 	/* Passed, and not kept any more; or only the payer's signature was made in another way. */
-	if (got <= 0 || memcmp(&old.offer.body, b, sizeof(*b)) == 0)
-		return got < 0 ? got : 0;
+	if (!got || memcmp(&old.offer.body, b, sizeof(*b)) == 0)
+		return 0;
 	out->frozen = true;
 	x->outstanding = false;
-	return evidence_keep(s, x, newer ? EVIDENCE_DECREASE : EVIDENCE_EQUIVOCATION, &old.offer,
-			     &r->offer, 0, 0);
+	return evidence_keep(s, x, contradiction(&old.offer.body, b), &old.offer, &r->offer, 0, 0);
 }
 
 int store_adopt(struct store *s, const struct body_held *held, struct ledger_adopted *out)

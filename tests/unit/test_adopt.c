@@ -248,6 +248,26 @@ static void test_totals_never_fall(void **state)
 	adopted_invariants();
 }
 
+/* The very next number must hold the hash of the one in the books: no batch could list both. */
+static void test_next_of_another_story(void **state)
+{
+	const struct terms *t = &store->terms[ROLE_RELAY];
+	struct body_held other2 = next_of(t, ids[0], &held[0][1], 4000000, 4000000);
+	struct body_held other3 = next_of(t, ids[0], &other2, 5000000, 5000000);
+
+	(void)state;
+	assert_true(shown(&held[0][2]).news);
+	assert_true(shown(&other3).frozen);
+	assert_true(shown(&other3).frozen);
+	assert_int_equal(count_of("SELECT count(*) FROM evidence WHERE kind = 4"), 1);
+	assert_int_equal(count_of("SELECT seq FROM session"), 2);
+	assert_int_equal(count_of("SELECT state FROM session"), SESSION_FROZEN);
+	/* Behind a gap nothing can be said against it. */
+	assert_true(shown(&held[2][1]).news);
+	assert_true(shown(&held[2][3]).news);
+	adopted_invariants();
+}
+
 static void test_unknown_terms(void **state)
 {
 	struct terms_values v;
@@ -469,6 +489,7 @@ int main(void)
 		TEST(test_no_offer_before_it_is_asked_for),
 		TEST(test_contradiction),
 		TEST(test_totals_never_fall),
+		TEST(test_next_of_another_story),
 		TEST(test_unknown_terms),
 		TEST(test_every_bit_counts),
 		TEST(test_every_bit_counts_for_a_known_session),
