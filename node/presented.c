@@ -90,7 +90,7 @@ static void refuse(const struct presented *p, enum refusal code)
 
 static bool passing(int err)
 {
-	return err == -ENOSPC || err == -EIO || err == -EAGAIN;
+	return ledger_error_passes(err) || err == -EAGAIN;
 }
 
 /* What a payer can spend has changed: who is held may go on. */

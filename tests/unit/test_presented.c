@@ -209,6 +209,25 @@ static void test_a_receipt_is_taken(void **state)
 	assert_null(n->presented);
 }
 
+/* An error that passes is not an answer for good: a client shows no grant again that was refused.
+ */
+static void test_what_passes_is_asked_again(void **state)
+{
+	static const int passes[] = {-ENOSPC, -EROFS, -EIO, -ENOMEM, -ENOLCK, -EAGAIN};
+	struct grant g = a_grant(&issuer, own.id, NETWORK);
+	struct body_held h = a_receipt(&own, NETWORK);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(passes); i++) {
+		show(VERB_GRANT, &g);
+		t.promised(t.arg, passes[i], NULL);
+		assert_true(t.verb == VERB_REFUSED && t.code == REFUSED_BUSY);
+		show(VERB_HELD, &h);
+		t.adopted(t.arg, passes[i], NULL);
+		assert_true(t.verb == VERB_REFUSED && t.code == REFUSED_BUSY);
+	}
+}
+
 /* Foreign things cost no look at a signature, and their owner is heard on. */
 static void test_foreign_is_refused(void **state)
 {
@@ -307,7 +326,7 @@ int main(void)
 		TEST(test_a_grant_is_taken),      TEST(test_a_receipt_is_taken),
 		TEST(test_foreign_is_refused),    TEST(test_every_bit),
 		TEST(test_a_forger_is_not_heard), TEST(test_shares),
-		TEST(test_forged_terms),
+		TEST(test_forged_terms),          TEST(test_what_passes_is_asked_again),
 	};
 
 	crypto_start();
