@@ -160,7 +160,8 @@ void ledger_settle(struct ledger *l, uint64_t epoch, ledger_settled done, void *
 void ledger_grant_earned(struct ledger *l, const uint8_t payer[static KEY_LEN], uint64_t amount,
 			 const uint8_t key[static NONCE_LEN], ledger_done done, void *arg);
 /* An issuer's promise. -EPERM: not at this node, or no issuer of ours; -ETIME: expired; -EBADMSG:
- * not valid; -EEXIST: its serial was used for another one. */
+ * not valid; -EEXIST: its serial was used for another one; -ERANGE: more than an issuer may owe;
+ * -EAGAIN: its payer has too many of them now. */
 void ledger_promise(struct ledger *l, const struct grant *g, ledger_took_promise done, void *arg);
 /* A receipt both signed, with its terms, which the books may have lost: taken over if it is newer
  * than what they have of its session. -EBADMSG: not ours or not valid. */

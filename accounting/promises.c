@@ -65,6 +65,38 @@ static int promise_row_add(struct store *s, const struct grant *g)
 	return db_run(q);
 }
 
+static int issuer_good_for(struct store *s, const char *source, uint64_t limit)
+{
+	const struct account_made made = {.name = source, .kind = ACCOUNT_SYSTEM};
+	struct account account;
+	struct amount owes;
+	int err = account_get(s->db, &made, &account);
+
+	if (err)
+		return err;
+	if (limit > ISSUER_MAX || !amount_sub(&owes, (struct amount){0}, account.balance))
+		return -ERANGE;
+	return amount_u64(owes) > ISSUER_MAX - limit ? -ERANGE : 0;
+}
+
+/* With each receipt of a payer all its accounts are looked at. */
+static int purse_has_room(struct store *s, const struct grant *g)
+{
+	struct db_stmt *q = db_prepare(s->db, "SELECT count(*) FROM account WHERE payer = ? "
+					      "AND balance > 0 AND kind = 2 AND expires > 0");
+	uint64_t count = 0;
+	int got;
+
+	if (!le64_get(g->body.expires))
+		return 0;
+	db_bind_blob(q, g->body.payer, KEY_LEN);
+	got = db_step(q);
+	if (got == 1)
+		count = db_col_u64(q);
+	db_done(q);
+	return got < 0 ? got : count >= GRANTS_MAX ? -EAGAIN : 0;
+}
+
 /* Out of what the issuer owes, under a key that is this issuer's and serial's alone. */
 static int promise_book(struct store *s, const struct grant *g, struct payer *p)
 {
@@ -84,6 +116,10 @@ static int promise_book(struct store *s, const struct grant *g, struct payer *p)
 	hash256(hash, name, sizeof(name));
 	snprintf(source, sizeof(source), "sys:issuer:%s", text_hex(hex, g->body.issuer, KEY_LEN));
 	snprintf(key, sizeof(key), "grant:%s", text_hex(hex, hash, KEY_LEN));
+	if (!err)
+		err = purse_has_room(s, g);
+	if (!err)
+		err = issuer_good_for(s, source, promise.amount);
 	if (!err)
 		err = promise_row_add(s, g);
 	return err ? err : books_promise(s->db, &promise, s->now_s);

@@ -14,7 +14,11 @@ enum {
 	HOUR = 3600,
 	ROLES = 3, /* arrays by enum role */
 	HOLD_UNPAID_S = 30 * 24 * HOUR,
+	GRANTS_MAX = 256, /* of issuers, of one payer, that expire and are not spent */
 };
+
+/* What an issuer can owe at once: dozens of them together fit any account, the node's own too. */
+#define ISSUER_MAX (UINT64_C(1) << 57)
 
 /* A session's counters stay below this, so that sums of them fit SQLite's integers. */
 #define BYTES_MAX (UINT64_C(1) << 61)

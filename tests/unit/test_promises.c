@@ -210,20 +210,90 @@ static void test_no_sum_overflows(void **state)
 	struct promise p = usual();
 
 	(void)state;
-	p.limit = INT64_MAX;
-	assert_int_equal(take_signed(&p), 0);
-	p.serial = 2;
+	p.limit = ISSUER_MAX + 1;
 	assert_int_equal(take_signed(&p), -ERANGE); /* more than an issuer can owe */
+	p.limit = ISSUER_MAX;
+	assert_int_equal(take_signed(&p), 0);
+	p.limit = 1;
+	p.serial = 2;
+	assert_int_equal(take_signed(&p), -ERANGE);
 	p.payer = &bob;
 	assert_int_equal(take_signed(&p), -ERANGE);
 	memcpy(store->config.issuers[1], stranger.id, KEY_LEN);
 	store->config.issuer_count = 2;
 	p = usual();
-	p.limit = INT64_MAX;
+	p.limit = ISSUER_MAX;
 	p.issuer = &stranger;
 	assert_int_equal(take_signed(&p), 0);
-	assert_true(payer_now(alice.id).credit >= INT64_MAX);
+	assert_int_equal(payer_now(alice.id).credit, 2 * ISSUER_MAX);
 	assert_int_equal(count_of("SELECT count(*) FROM promise"), 2);
+	/* What came back may be promised again. */
+	store->now_s = p.expires;
+	assert_int_equal(payer_now(alice.id).credit, 0);
+	p.expires = 0;
+	p.serial = 3;
+	assert_int_equal(take_signed(&p), 0);
+	check_invariants();
+}
+
+/* No issuer fills the accounts that everybody's payments go to: they would not be taken any more.
+ */
+static void test_the_node_earns_whatever_it_was_promised(void **state)
+{
+	const uint8_t session[SESSION_ID_LEN] = {1};
+	struct promise p = usual();
+	struct ledger_payer said;
+
+	(void)state;
+	teardown(NULL);
+	store_new(&(struct test_world){1 << 30, 1 << 30, 8 * MIB, 0, 0});
+	memcpy(store->config.issuers[0], issuer.id, KEY_LEN);
+	store->config.issuer_count = 1;
+	p.payer = &node;
+	p.expires = 0;
+	p.limit = INT64_MAX;
+	assert_int_equal(take_signed(&p), -ERANGE);
+	p.limit = ISSUER_MAX;
+	assert_int_equal(take_signed(&p), 0);
+	assert_int_equal(do_grant(alice.id, 1000, 0, 1), 0);
+	assert_int_equal(do_open(ROLE_RELAY, session, alice.id, &said), 0);
+	pay(session, 400, &said);
+	assert_int_equal(do_close(session, 400, 0), 0);
+	assert_int_equal(count_of("SELECT posted FROM session"), 400);
+	check_invariants();
+}
+
+/* Every promise that expires is an account of its own, and all of a payer's are looked at with each
+ * of its receipts: thousands of tiny ones would hold up everybody. */
+static void test_so_many_at_once(void **state)
+{
+	struct promise p = usual();
+	struct ledger_promised out;
+	struct grant g;
+
+	(void)state;
+	p.limit = 1;
+	for (unsigned i = 0; i <= GRANTS_MAX; i++) {
+		const unsigned serial = 1000 + i;
+
+		g = sign(&p);
+		memcpy(g.body.serial, &serial, sizeof(serial));
+		g.body.expires = le64_of(p.expires + i);
+		identity_sign(g.signature, &g.body, sizeof(g.body), &issuer);
+		assert_int_equal(take(&g, &out), i < GRANTS_MAX ? 0 : -EAGAIN);
+	}
+	p.serial = 200;
+	p.expires = 0; /* in one account with all that stay */
+	assert_int_equal(take_signed(&p), 0);
+	p.serial = 201;
+	p.expires = start_of_test + 7200;
+	p.payer = &bob;
+	assert_int_equal(take_signed(&p), 0);
+	/* When one has run out there is room again. */
+	store->now_s = start_of_test + 3600;
+	assert_int_equal(take(&g, &out), 0);
+	assert_int_equal(out.payer.credit, GRANTS_MAX + 1);
+	check_invariants();
 }
 
 static void test_listed(void **state)
@@ -264,6 +334,8 @@ int main(void)
 		TEST(test_altered),
 		TEST(test_spent_and_expired),
 		TEST(test_no_sum_overflows),
+		TEST(test_the_node_earns_whatever_it_was_promised),
+		TEST(test_so_many_at_once),
 		TEST(test_listed),
 	};
 
