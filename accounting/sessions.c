@@ -225,6 +225,8 @@ int store_unpaid(struct store *s, const uint8_t payer[static KEY_LEN], struct re
 	if (!err && !x.outstanding) {
 		err = session_row_offer(s, &x);
 		if (!err)
+			err = session_hold_until(s, &x, s->now_s + HOLD_UNPAID_S);
+		if (!err)
 			err = session_row_save(s, &x);
 	}
 	if (!err)

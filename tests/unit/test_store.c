@@ -585,6 +585,13 @@ static void test_unpaid_hold_ends(void **state)
 	assert_int_equal(payer_now(alice.id).credit, 30);
 	assert_int_equal(count_of("SELECT hold FROM session"), 10);
 	check_invariants();
+	/* Asked again, it is set aside again, and for as long. */
+	assert_int_equal(do_unpaid(alice.id, &offer), 0);
+	assert_int_equal(count_of("SELECT hold FROM session"), 70);
+	store->now_s += days30;
+	assert_int_equal(payer_now(alice.id).credit, 30);
+	assert_int_equal(count_of("SELECT hold FROM session"), 10);
+	check_invariants();
 	assert_int_equal(do_unpaid(alice.id, &offer), 0);
 	assert_int_equal(do_cosign(&offer, &alice, &p), 0);
 	assert_int_equal(p.credit, 30);
