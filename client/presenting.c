@@ -250,12 +250,23 @@ static void newer_answered(void *arg, uint8_t verb, const uint8_t *body, size_t 
 		begin(p, p->control);
 }
 
+/* The session's id is the provider's word: other nodes' receipts, and those of another payer that
+ * shares the wallet, are not for it. */
+static bool of_both(const struct presenting *p, const struct body_held *held)
+{
+	const struct receipt_body *b = &held->receipt.offer.body;
+
+	return memcmp(b->provider, p->config.node, KEY_LEN) == 0 &&
+	       memcmp(b->payer, p->config.payer, KEY_LEN) == 0;
+}
+
 void presenting_newer(struct presenting *p, struct control_client *control,
 		      const struct receipt_offer *asked)
 {
 	struct body_held held;
 
 	if (p->asking || wallet_held_of(p->config.wallet, asked->body.session, &held) != 0 ||
+	    !of_both(p, &held) ||
 	    le64_get(held.receipt.offer.body.seq) <= le64_get(asked->body.seq))
 		return;
 	p->control = control;

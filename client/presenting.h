@@ -39,7 +39,8 @@ void presenting_session(struct presenting *p);
 void presenting_start(struct presenting *p, struct control_client *control);
 /* Only grants, such as came into the directory meanwhile; nothing follows but credited. */
 void presenting_grants(struct presenting *p, struct control_client *control);
-/* A provider asks for a receipt below one we have signed: it is shown that one. */
+/* A provider asks for a receipt below one we have signed: it is shown that one, if it is of a
+ * session of the two. */
 void presenting_newer(struct presenting *p, struct control_client *control,
 		      const struct receipt_offer *asked);
 

@@ -524,8 +524,12 @@ static void judge_due(evutil_socket_t fd, short what, void *arg)
 static void old_receipt_came(struct provider *p, const struct receipt_offer *offer)
 {
 	uint8_t signature[SIGNATURE_LEN];
-	enum judgement judgement = judge_old(&p->judge, offer, signature);
+	enum judgement judgement;
 
+	/* It may know the id of a session with another: that is nothing to talk about here. */
+	if (memcmp(offer->body.provider, p->config.descriptor.body.node, KEY_LEN) != 0)
+		return;
+	judgement = judge_old(&p->judge, offer, signature);
 	if (judgement == JUDGE_SIGN)
 		send_cosign(p, offer, signature);
 	else if (judgement == JUDGE_REFUSE)

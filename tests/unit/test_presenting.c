@@ -156,6 +156,53 @@ static void an_offer_below_what_was_signed(void **state)
 	assert_int_equal(t.posts, 0);
 }
 
+static void open_session_again(void)
+{
+	provider_open(t.p);
+	run_for(1);
+	grant();
+	assert_int_equal(now(), PROVIDER_OPEN);
+}
+
+/* A session with another provider, or of another payer, is nothing to show to this one. */
+static void nobody_else_s_receipts_are_shown(void **state)
+{
+	const struct identity node = t.node, payer = t.payer;
+	uint8_t id[SESSION_ID_LEN], signature[SIGNATURE_LEN];
+	struct wallet_count count = {100, 100};
+	struct receipt_offer first, second;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		memset(id, 0x50 + i, sizeof(id));
+		if (i == 0)
+			t.node = t.stranger;
+		else
+			t.payer = t.stranger;
+		make_descriptor(PRICE, clock_wall() + 1000);
+		assert_int_equal(wallet_session(t.wallet, id, agreed(), t.payer.id), 0);
+		memcpy(t.session, id, sizeof(id));
+		t.has_head = false;
+		first = offer_of(50, 50);
+		assert_int_equal(wallet_cosign(t.wallet, &first, &count, &t.payer, signature), 0);
+		t.head = first;
+		t.has_head = true;
+		second = offer_of(60, 60);
+		assert_int_equal(wallet_cosign(t.wallet, &second, &count, &t.payer, signature), 0);
+		t.node = node;
+		t.payer = payer;
+		make_descriptor(PRICE, clock_wall() + 1000);
+		open_session_again();
+		hear_offer(&first);
+		if (i == 0)
+			hear_offer(&second);
+		assert_false(outstanding(VERB_HELD));
+		assert_false(outstanding(VERB_COSIGN));
+		assert_int_equal(t.posts, 0);
+		crash();
+	}
+}
+
 /* ---- grants ---- */
 
 struct wish {
@@ -331,6 +378,7 @@ int main(void)
 		TEST(not_opened_before_it_answers),
 		TEST(a_refusal_is_no_news),
 		TEST(an_offer_below_what_was_signed),
+		TEST(nobody_else_s_receipts_are_shown),
 		TEST(a_grant_is_shown_once_a_channel),
 		TEST(others_are_not_shown),
 		TEST(a_refused_one_is_not_shown_again),
