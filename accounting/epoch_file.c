@@ -501,10 +501,28 @@ static int step_accounts(struct epoch_file *f)
 	return err ? err : 1;
 }
 
+/* Books restored from a backup of before they entered a head may give another one by now: what the
+ * file that is there says was signed, too. */
+static int contradicted(const struct epoch_file *f)
+{
+	int fd = open(f->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct batch_head there;
+	bool same;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -EEXIST;
+	same = read(fd, &there, sizeof(there)) == (ssize_t)sizeof(there) &&
+	       memcmp(&there, &f->head, sizeof(there)) == 0;
+	close(fd);
+	return same ? 0 : -EEXIST;
+}
+
 static int step_finish(struct epoch_file *f)
 {
 	int err = batch_finish(f->batch, f->s->by, &f->head);
 
+	if (!err && !f->has_head)
+		err = contradicted(f);
 	if (err)
 		return err;
 	if (f->has_head && memcmp(&f->head, &f->old, sizeof(f->head)) != 0)

@@ -313,6 +313,11 @@ static int file_work(struct epochs *e)
 	e->missing = epoch_file_missing(e->file);
 	epoch_file_free(e->file);
 	e->file = NULL;
+	if (more < 0 && !e->remake) {
+		/* Once it is signed and entered only its name is missing, and no row tells that. */
+		e->remake = e->file_epoch;
+		e->leftover = true;
+	}
 	if (more < 0)
 		return more;
 	log_info("epoch %" PRIu64 " is settled: %s/" EPOCH_FILE_NAME, e->file_epoch, e->directory,
@@ -356,6 +361,11 @@ static void epochs_trouble(struct epochs *e, int err)
 	else if (err == -EBADMSG)
 		log_warnx("epoch %" PRIu64 ": the books give another batch than the one that was "
 			  "signed; restore them from a backup",
+			  e->file_epoch);
+	else if (err == -EEXIST)
+		log_warnx("epoch %" PRIu64 " has another file already, which the books know "
+			  "nothing of; restore a newer backup: signing this epoch anew would "
+			  "contradict that file",
 			  e->file_epoch);
 	else
 		log_warn("%s: epoch %" PRIu64 " cannot be written; %s", e->directory, e->file_epoch,

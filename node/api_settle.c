@@ -27,6 +27,9 @@ static json_t *error_text(const struct query_epoch *e)
 				    e->missing);
 	case ENOSPC:
 		return json_string("the disk is full, or almost; make room");
+	case EEXIST:
+		return json_string("it has another file already, which the books know nothing of: "
+				   "were they restored from an older backup? Restore a newer one");
 	case EBADMSG:
 		return json_string("the books give another batch than the one that was signed; "
 				   "restore them from a backup");

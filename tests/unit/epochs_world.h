@@ -48,7 +48,7 @@ int __wrap_db_commit(struct db *db);
 static bool small_slices;
 static uint64_t clock_added;
 static unsigned calls, die_at; /* die_at 0: never */
-static bool no_room, pwrite_full, fsync_fails, fdatasync_fails;
+static bool no_room, pwrite_full, fsync_fails, fdatasync_fails, rename_fails;
 
 /* Before and after each of these calls is a moment to die. */
 static inline void moment(void)
@@ -98,6 +98,10 @@ int __wrap_rename(const char *from, const char *to)
 	int got;
 
 	moment();
+	if (rename_fails) {
+		errno = EROFS;
+		return -1;
+	}
 	got = __real_rename(from, to);
 	moment();
 	return got;
@@ -149,7 +153,7 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
 	(void)state;
-	small_slices = no_room = pwrite_full = fsync_fails = fdatasync_fails = false;
+	small_slices = no_room = pwrite_full = fsync_fails = fdatasync_fails = rename_fails = false;
 	store_close(store);
 	test_dir_remove(dir);
 	return 0;

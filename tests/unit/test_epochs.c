@@ -361,6 +361,57 @@ static void test_a_file_the_books_do_not_know_is_not_contradicted(void **state)
 	free(after);
 }
 
+/* The same with a backup of the moment when the epoch was about to be closed. */
+static void test_nor_does_a_backup_made_during_the_closing(void **state)
+{
+	uint8_t *before, *after;
+	size_t len, len_after;
+
+	(void)state;
+	fill(5, 1, 5);
+	assert_int_equal(settling_settle(store), 1);
+	before = read_epoch(1, &len);
+	assert_int_equal(db_exec(store->db,
+				 "DELETE FROM settled; UPDATE epoch SET state = 0, head = NULL, "
+				 "edge = NULL; UPDATE session SET settled_seq = 0, settled = 0"),
+			 0);
+	fill(5, 6, 5);
+	reopen(0);
+	settling_work(store);
+	assert_int_equal(row_of(1).err, -EEXIST);
+	after = read_epoch(1, &len_after);
+	assert_int_equal(len_after, len);
+	assert_memory_equal(before, after, len);
+	assert_int_equal(files(), 1);
+	assert_int_equal(count_of("SELECT count(*) FROM epoch WHERE head IS NOT NULL"), 0);
+	free(before);
+	free(after);
+}
+
+/* ... or with one of the moment when it was closed, whose batch is the very same. */
+static void test_a_backup_before_the_signing_comes_to_the_same_batch(void **state)
+{
+	uint8_t *before, *after;
+	size_t len, len_after;
+
+	(void)state;
+	fill(5, 1, 5);
+	assert_int_equal(settling_settle(store), 1);
+	before = read_epoch(1, &len);
+	assert_int_equal(db_exec(store->db, "UPDATE epoch SET state = 1, head = NULL, edge = NULL"),
+			 0);
+	fill(5, 6, 5);
+	reopen(0);
+	settling_work(store);
+	assert_int_equal(row_of(1).err, 0);
+	assert_int_equal(row_of(1).state, EPOCH_WRITTEN);
+	after = read_epoch(1, &len_after);
+	assert_int_equal(len_after, len);
+	assert_memory_equal(before, after, len);
+	free(before);
+	free(after);
+}
+
 /* ---- measuring ---- */
 
 static long ms_of(const struct timeval *t)
@@ -410,6 +461,8 @@ int main(int argc, char **argv)
 		CASE(test_any_epoch_can_be_made_again_byte_for_byte),
 		CASE(test_rows_that_changed_make_no_second_truth),
 		CASE(test_a_file_the_books_do_not_know_is_not_contradicted),
+		CASE(test_nor_does_a_backup_made_during_the_closing),
+		CASE(test_a_backup_before_the_signing_comes_to_the_same_batch),
 	};
 	struct settling_plan plan = {.from = 1};
 

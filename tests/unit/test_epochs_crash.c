@@ -167,7 +167,7 @@ static void check_trouble(int err)
 	assert_true(store_idle_ms(store) > 0 && store_idle_ms(store) <= 60000);
 	/* Receipts go on. */
 	fill(3, 4, 2);
-	no_room = pwrite_full = fsync_fails = fdatasync_fails = false;
+	no_room = pwrite_full = fsync_fails = fdatasync_fails = rename_fails = false;
 	clock_added += 61000;
 	settling_work(store);
 	assert_int_equal(row_of(1).err, 0);
@@ -205,6 +205,14 @@ static void test_a_failed_fdatasync_is_no_batch(void **state)
 	check_trouble(-EIO);
 }
 
+/* It is signed and entered by then, and only its name is missing. */
+static void test_a_failed_rename_is_made_good(void **state)
+{
+	(void)state;
+	rename_fails = true;
+	check_trouble(-EROFS);
+}
+
 static void test_asking_again_does_not_wait_for_the_minute(void **state)
 {
 	struct ledger_settled out;
@@ -229,6 +237,7 @@ int main(void)
 		CASE(test_the_reserve_is_not_touched),
 		CASE(test_a_failed_fsync_is_no_batch),
 		CASE(test_a_failed_fdatasync_is_no_batch),
+		CASE(test_a_failed_rename_is_made_good),
 		CASE(test_asking_again_does_not_wait_for_the_minute),
 	};
 
