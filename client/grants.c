@@ -76,6 +76,21 @@ json_t *grants_row(const struct grant_file *f, const char *said)
 			 (json_int_t)le64_get(b->expires), "said", said);
 }
 
+/* Is there room for a file of that name? */
+static int room_for(const char *dir, const char *name)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	unsigned others = 0;
+
+	if (!d)
+		return -errno;
+	while ((entry = readdir(d)))
+		others += is_grant_name(entry->d_name) && strcmp(entry->d_name, name) != 0;
+	closedir(d);
+	return others < GRANTS_MAX ? 0 : -EMFILE;
+}
+
 int grants_add(char name[static GRANTS_NAME], const char *dir, const struct grant *g)
 {
 	char path[GRANTS_PATH + GRANTS_NAME], line[GRANT_TEXT_MAX], text[FILE_MAX];
@@ -89,6 +104,8 @@ int grants_add(char name[static GRANTS_NAME], const char *dir, const struct gran
 	snprintf(text, sizeof(text), "# %s credits at %s, expires: %s\n%s",
 		 unit_credits(amount, le64_get(g->body.limit)), key_to_base64(node, g->body.relay),
 		 unit_time(until, le64_get(g->body.expires)), grant_to_text(line, sizeof(line), g));
+	if (!err)
+		err = room_for(dir, name);
 	if (!err)
 		err = file_create(path, text, strlen(text), 0600);
 	return err == -EEXIST ? 0 : err;

@@ -32,7 +32,7 @@ size_t grants_load(struct grant_file **out, const char *dir);
 json_t *grants_row(const struct grant_file *f, const char *said);
 
 /* Keeps it as a file that says in a comment what it is; name gets the file's. 0, also if it is
- * there already, or -errno. */
+ * there already, or -errno; -EMFILE: there are too many. */
 MUST_CHECK int grants_add(char name[static GRANTS_NAME], const char *dir, const struct grant *g);
 
 #endif

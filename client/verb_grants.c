@@ -190,8 +190,14 @@ static int keep(const struct cli *cli, const struct config_client *c, const stru
 	char dir[GRANTS_PATH], name[GRANTS_NAME], amount[UNITS_TEXT], node[KEY_TEXT];
 	int err = grants_add(name, grants_path(dir, c->data_dir), g);
 
+	if (err == -EMFILE)
+		return cli_fail(STATUS_FAILED,
+				"%s: holds %d grants, and more are not looked at; remove those "
+				"that are used up or refused, see culvert credit list",
+				dir, GRANTS_MAX);
 	if (err)
-		return cli_fail(err == -EACCES ? STATUS_DENIED : STATUS_FAILED, "%s/%s: %s", dir,
+		return cli_fail(err == -EACCES ? STATUS_DENIED : STATUS_FAILED,
+				"%s/%s: %s; make room, or mend the directory, and try again", dir,
 				name, strerror(-err));
 	if (cli->json) {
 		json_t *o = grant_json(g);

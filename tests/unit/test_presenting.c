@@ -1,4 +1,5 @@
 /* What a client shows a provider before it asks for a session. */
+#include "base/file.h"
 #include "client/grants.h"
 #include "tests/unit/provider_world.h"
 
@@ -328,6 +329,28 @@ static void a_refused_one_is_not_shown_again(void **state)
 	assert_true(outstanding(VERB_OPEN));
 }
 
+/* Only so many files are looked at, in no order: one more would be kept and perhaps never shown. */
+static void one_too_many_is_not_kept(void **state)
+{
+	struct wish w = usual(1);
+	struct grant_file *files;
+	struct grant g = keep(&w);
+	char name[GRANTS_NAME];
+
+	(void)state;
+	for (int i = 1; i < GRANTS_MAX; i++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s/%03d.grant", t.grants, i);
+		assert_int_equal(file_create(path, "junk", 4, 0600), 0);
+	}
+	assert_int_equal(grants_add(name, t.grants, &g), 0);
+	assert_int_equal(grants_load(&files, t.grants), GRANTS_MAX);
+	free(files);
+	g.body.serial[0]++;
+	assert_int_equal(grants_add(name, t.grants, &g), -EMFILE);
+}
+
 /* A file that comes while the window is dry is shown in the open session. */
 static void one_that_comes_when_credit_is_out(void **state)
 {
@@ -382,6 +405,7 @@ int main(void)
 		TEST(a_grant_is_shown_once_a_channel),
 		TEST(others_are_not_shown),
 		TEST(a_refused_one_is_not_shown_again),
+		TEST(one_too_many_is_not_kept),
 		TEST(one_that_comes_when_credit_is_out),
 		TEST(receipts_come_behind_grants),
 	};
