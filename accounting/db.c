@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ enum {
 	DB_SETTLE_WAIT_MS = 5000, /* for readers, before the first commit */
 	DB_WRITER_WAIT_MS = 500, /* for somebody else's lock; the ledger answers nobody meanwhile */
 	DB_READER_WAIT_MS = 2000,
+	DB_CHECK_ALWAYS = 64 << 20, /* bytes; at most a second of reading */
 };
 
 struct db_stmt {
@@ -34,6 +36,8 @@ struct db {
 	int lock; /* flock(2)ed file beside the database, or -1 */
 	unsigned flags;
 	bool memory, lost, finished;
+	bool sound;    /* closed well by its last writer, or read whole by this one */
+	bool home;     /* all of it is in the file, and synced */
 	int cause;     /* the last error of the moment: what undid a transaction */
 	int wal_pages; /* after the last commit */
 	size_t count;
@@ -249,7 +253,7 @@ int db_open(struct db **out, const char *path, unsigned flags)
 		err = -ENAMETOOLONG;
 	snprintf(db->path, sizeof(db->path), "%s", path);
 	if (!err && !db->memory && !(flags & DB_READONLY))
-		err = db_file_lock(path, &db->lock);
+		err = db_file_lock(path, &db->lock, &db->sound);
 	if (!err && !db->memory)
 		err = db_file_check(path, flags & DB_READONLY);
 	if (!err)
@@ -312,6 +316,30 @@ int db_durable(struct db *db)
 	return err ? err : db_settle(db);
 }
 
+int db_check(struct db *db)
+{
+	struct db_stmt *s;
+	struct stat st;
+	int got;
+
+	if (stat(db->path, &st) == 0 && st.st_size > DB_CHECK_ALWAYS) {
+		if (db->sound)
+			return 0;
+		log_info("%s: all of its %jd MiB are read in search of damage, since it was not "
+			 "closed by culvert",
+			 db->path, (intmax_t)st.st_size >> 20);
+	}
+	s = db_prepare(db, "PRAGMA quick_check(1)");
+	got = db_step(s);
+	if (got == 1 && strcmp(db_col_text(s), "ok") != 0) {
+		db->lost = true;
+		got = -EIO;
+	}
+	db_done(s);
+	db->sound = got >= 0;
+	return got < 0 ? got : 0;
+}
+
 /* Explicit, so that an fsync error here is seen: after one, the pages may be gone (no retry). */
 static int db_checkpoint(struct db *db, int mode)
 {
@@ -321,11 +349,15 @@ static int db_checkpoint(struct db *db, int mode)
 
 int db_finish(struct db *db)
 {
+	int err;
+
 	db_rollback(db);
 	db->finished = true;
 	if (db->memory || db->flags & DB_READONLY)
 		return 0;
-	return db->lost ? -EIO : db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
+	err = db->lost ? -EIO : db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
+	db->home = err == 0;
+	return err;
 }
 
 int db_shrink_log(struct db *db)
@@ -344,7 +376,11 @@ void db_close(struct db *db)
 		log_debug("%s: its WAL stays", db->path);
 	for (size_t i = 0; i < db->count; i++)
 		sqlite3_finalize(db->stmts[i].stmt);
-	sqlite3_close(db->handle);
+	/* A second try could succeed, and delete a WAL whose content is not in the file. */
+	if (db->lost)
+		sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (sqlite3_close(db->handle) == SQLITE_OK && db->lock >= 0 && db->sound && db->home)
+		db_file_ended(db->path, db->lock);
 	if (db->lock >= 0)
 		close(db->lock);
 	free(db);

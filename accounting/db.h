@@ -35,6 +35,12 @@ MUST_CHECK int db_reader(struct db **out, const struct db *writer);
  * have left there what reads well and is not on the disk.
  */
 MUST_CHECK int db_durable(struct db *db);
+/*
+ * Looks at every page for damage, which is then a loss (db_lost). A file of more than 64 MiB is
+ * read, with a log_info line, only if its last writer did not close it well or somebody was at it
+ * since: killed, a power cut, an fsync that failed, damage it met, a copy put back.
+ */
+MUST_CHECK int db_check(struct db *db);
 /* Rolls back what is open and writes the WAL home: 0 or -errno, of which only a loss (db_lost) is
  * more than a WAL that stays for the next time. Readonly ones have nothing to write. */
 MUST_CHECK int db_finish(struct db *db);

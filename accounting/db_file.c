@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 enum {
 	LOCK_MS = 5000, /* how long another process may take to let go */
 	LOCK_POLL_MS = 20,
+	NOTE_MAX = 128,
 };
 
 /* Whose file is it, and who else may read it? */
@@ -75,12 +77,68 @@ static int lock_wait(const char *path, int fd)
 	return 0;
 }
 
+static void lock_note(const char *path, int fd, const char *note)
+{
+	size_t len = strlen(note);
+
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, note, len, 0) != (ssize_t)len)
+		log_debug("%s.lock: \"%s\" not noted", path, note);
+}
+
+/* ---- how the last process ended ---- */
+
+/* Names one state of one file: a copy put back, or another program's work, reads otherwise. */
+static bool clean_note(char out[static NOTE_MAX], const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return false;
+	snprintf(out, NOTE_MAX, "clean %ju %jd %jd.%09ld", (uintmax_t)st.st_ino,
+		 (intmax_t)st.st_size, (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	return true;
+}
+
+/* A power cut may have kept the note of the run before; the WAL of the run it cut is synced. */
+static bool clean_beside(const char *path)
+{
+	static const char *const suffixes[] = {"-wal", "-journal"};
+	char name[PATH_MAX + 16];
+	struct stat st;
+	bool clean = true;
+
+	for (size_t i = 0; clean && i < ARRAY_SIZE(suffixes); i++) {
+		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+		clean = lstat(name, &st) < 0 ? errno == ENOENT : st.st_size == 0;
+	}
+	return clean;
+}
+
+static bool clean_end(const char *path, int lock)
+{
+	char noted[NOTE_MAX] = "", now[NOTE_MAX];
+	ssize_t n = pread(lock, noted, sizeof(noted) - 1, 0);
+
+	noted[n > 0 ? n : 0] = '\0';
+	return clean_note(now, path) && strcmp(noted, now) == 0 && clean_beside(path);
+}
+
+void db_file_ended(const char *path, int lock)
+{
+	char note[NOTE_MAX];
+
+	if (clean_note(note, path) && clean_beside(path))
+		lock_note(path, lock, note);
+}
+
+/* ---- the lock, continued ---- */
+
 /* A separate file, because closing any descriptor of the database drops SQLite's own locks. */
-int db_file_lock(const char *path, int *fd)
+int db_file_lock(const char *path, int *fd, bool *clean)
 {
 	char name[PATH_MAX + 8], pid[32];
 	struct stat st;
-	int err, n;
+	int err;
 
 	snprintf(name, sizeof(name), "%s.lock", path);
 	*fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -100,9 +158,9 @@ int db_file_lock(const char *path, int *fd)
 		log_warnx("%s: cannot be locked; use a local file system", name);
 	if (err)
 		return err;
-	n = snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (ftruncate(*fd, 0) < 0 || pwrite(*fd, pid, (size_t)n, 0) != n)
-		log_debug("%s: pid not noted", name);
+	*clean = clean_end(path, *fd);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	lock_note(path, *fd, pid);
 	return 0;
 }
 

@@ -297,12 +297,8 @@ static int schema_compare(struct db *db, const char *path, const struct schema *
 
 static int schema_check_pages(struct db *db, const char *path)
 {
-	struct db_stmt *s = db_prepare(db, "PRAGMA quick_check(1)");
-	int got = db_step(s), err = got < 0 ? got : 0;
+	int err = db_check(db);
 
-	if (got == 1 && strcmp(db_col_text(s), "ok") != 0)
-		err = -EIO;
-	db_done(s);
 	if (err)
 		log_warnx("%s: is damaged; restore a backup", path);
 	return err;

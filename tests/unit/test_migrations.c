@@ -486,24 +486,122 @@ static void test_undo_that_fails(void **state)
 	db_close(db);
 }
 
-static void test_damage_refused(void **state)
+/* Pages 2 to 19, and the file looks as old as it did: what a bad disk does. */
+static void damage(void)
 {
-	struct db *db;
-	FILE *f;
+	struct timespec times[2];
+	struct stat st;
+	FILE *f = fopen(path, "r+");
 
-	(void)state;
-	assert_int_equal(schema_open(&db, path, 0, &v1), 0);
-	for (int i = 0; i < 200; i++)
-		assert_int_equal(db_exec(db, "INSERT INTO a(x) VALUES(hex(randomblob(400)))"), 0);
-	db_close(db);
-	f = fopen(path, "r+");
 	assert_non_null(f);
+	assert_int_equal(fstat(fileno(f), &st), 0);
 	for (long page = 2; page < 20; page++) {
 		fseek(f, page * 4096, SEEK_SET);
 		fputs("\x05garbage where a page should be", f);
 	}
 	fclose(f);
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* 80 MiB more make it one that is not read at every start. */
+static void make_filled(bool large)
+{
+	struct db *db;
+
+	assert_int_equal(schema_open(&db, path, 0, &v1), 0);
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(db_exec(db, "INSERT INTO a(x) VALUES(hex(randomblob(400)))"), 0);
+	for (int i = 0; large && i < 160; i++)
+		assert_int_equal(db_exec(db, "INSERT INTO a(x) VALUES(hex(zeroblob(262144)))"), 0);
+	db_close(db);
+}
+
+static void test_damage_refused(void **state)
+{
+	(void)state;
+	make_filled(false);
+	damage();
 	assert_true(open_error(&v1, 0) < 0);
+	assert_true(open_error(&v1, 0) < 0);
+	assert_true(open_error(&v1, DB_READONLY) < 0);
+}
+
+/* That damage is not seen shows that nobody looked. It is seen once it was met. */
+static void test_large_is_not_read_after_a_clean_end(void **state)
+{
+	char said[1024];
+	struct db *db;
+	int64_t n;
+
+	(void)state;
+	make_filled(true);
+	damage();
+	assert_int_equal(open_saying(said, sizeof(said)), 0);
+	assert_null(strstr(said, "in search of damage"));
+	assert_int_equal(schema_open(&db, path, 0, &v1), 0);
+	assert_true(db_get_i64(db, "SELECT count(*) FROM a WHERE x < 'a'", &n) < 0);
+	assert_true(db_lost(db));
+	db_close(db);
+	for (int i = 0; i < 2; i++) {
+		assert_true(open_saying(said, sizeof(said)) < 0);
+		assert_non_null(strstr(said, "in search of damage"));
+		assert_non_null(strstr(said, "restore a backup"));
+	}
+}
+
+static void killed_while_open(void)
+{
+	pid_t pid = hold_for(0);
+
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_large_is_read_after_a_kill(void **state)
+{
+	char said[1024], wal[TEST_DIR + 32];
+	struct stat st;
+
+	(void)state;
+	make_filled(true);
+	killed_while_open();
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+	assert_true(stat(wal, &st) < 0 || st.st_size == 0); /* that alone does not tell */
+	/* Refused for another reason in between, which does not make it sound. */
+	assert_int_equal(open_error(&schema_ledger, 0), -EINVAL);
+	assert_int_equal(open_saying(said, sizeof(said)), 0);
+	assert_non_null(strstr(said, "in search of damage"));
+	assert_int_equal(open_saying(said, sizeof(said)), 0);
+	assert_null(strstr(said, "in search of damage"));
+	killed_while_open();
+	damage();
+	assert_true(open_error(&v1, 0) < 0);
+	assert_true(open_error(&v1, 0) < 0);
+}
+
+/* A copy that was put back, or another program's write: not the file that was closed. */
+static void test_large_is_read_when_changed(void **state)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1700000000}};
+	char said[1024], wal[TEST_DIR + 32];
+	FILE *f;
+
+	(void)state;
+	make_filled(true);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	assert_int_equal(open_saying(said, sizeof(said)), 0);
+	assert_non_null(strstr(said, "in search of damage"));
+	/* A power cut kept the note of a clean end, and the WAL of what came after it. */
+	make_beside("-wal", 0600, NULL);
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+	f = fopen(wal, "w");
+	assert_non_null(f);
+	fputs("half a header", f);
+	fclose(f);
+	assert_int_equal(open_saying(said, sizeof(said)), 0);
+	assert_non_null(strstr(said, "in search of damage"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -528,6 +626,9 @@ int main(void)
 		TEST(test_full),
 		TEST(test_undo_that_fails),
 		TEST(test_damage_refused),
+		TEST(test_large_is_not_read_after_a_clean_end),
+		TEST(test_large_is_read_after_a_kill),
+		TEST(test_large_is_read_when_changed),
 	};
 
 	log_init("test", LOG_LEVEL_ERROR);
