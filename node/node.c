@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -56,6 +57,15 @@ static void watch_ledger(struct node *n)
 		event_del(n->ledger_write);
 }
 
+/* After a kill the ledger reads its whole database before it is ready. */
+static void ask_patience(const char *database)
+{
+	struct stat st;
+
+	if (stat(database, &st) == 0)
+		notify_reading((uint64_t)st.st_size);
+}
+
 static int start_ledger(struct node *n)
 {
 	struct ledger_config *config = xcalloc(1, sizeof(*config));
@@ -66,6 +76,7 @@ static int start_ledger(struct node *n)
 		log_warn("%s: cannot make this directory; see [Node] DataDir", n->config.data_dir);
 	} else {
 		err = settings_ledger(config, &n->config, n->keys);
+		ask_patience(config->database);
 		if (!err)
 			err = ledger_start(&n->ledger, config, &n->identity);
 	}

@@ -1,5 +1,7 @@
 #include "node/notify.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,6 +34,14 @@ void notify_send(const char *lines)
 		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
 	(void)n;
 	close(fd);
+}
+
+void notify_reading(uint64_t bytes)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "EXTEND_TIMEOUT_USEC=%" PRIu64, bytes / 8);
+	notify_send(line);
 }
 
 uint64_t notify_watchdog_us(void)

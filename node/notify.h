@@ -11,6 +11,10 @@
  * queue is full; what is lost then is systemd's affair. */
 void notify_send(const char *lines);
 
+/* Asks for time to read so many bytes from a slow disk (8 MB a second) before systemd thinks that
+ * the start hangs. */
+void notify_reading(uint64_t bytes);
+
 /* How often systemd wants to hear "WATCHDOG=1", in microseconds; 0: never. */
 uint64_t notify_watchdog_us(void);
 

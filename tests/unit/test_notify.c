@@ -54,6 +54,8 @@ static void test_by_path_and_abstract(void **state)
 	fd = listen_as(name);
 	notify_send("WATCHDOG=1");
 	assert_string_equal(hears(fd), "WATCHDOG=1");
+	notify_reading(4000000000);
+	assert_string_equal(hears(fd), "EXTEND_TIMEOUT_USEC=500000000");
 	close(fd);
 	notify_send("nobody is there any more");
 	setenv("NOTIFY_SOCKET", "relative", 1);
