@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """`make demo`: an operator's relay and exit, a client, and a web server, each in a network namespace of its own; a
-download through real WireGuard that survives a change of address and a kill -9 of the relay; the bill; the proof."""
+download through real WireGuard that survives a change of address and a kill -9 of the relay; the bill; the proof; the
+books, and a settlement batch that somebody else checks."""
 import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +17,8 @@ from lab import Failure, Lab, wait_for  # noqa: E402
 from nodes import BUILD, WEB, section, snapshot  # noqa: E402
 
 SIZE = 200 << 20
+ALLOWANCE = 50  # micro-credits: less than the download costs, so that the rest is paid from what was granted
+GRANT = 5000
 START = time.monotonic()
 BOLD, DIM, OFF = ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ("", "", "")
 
@@ -44,15 +48,21 @@ def title(text):
     say(f"\n{BOLD}[{time.monotonic() - START:5.1f} s] {text}{OFF}")
 
 
-def show(lab, ns, argv, hide=""):
+def plain(lab, text):
+    """Without the demo's own directories, and accounts' 64 digits cut to the first 8."""
+    text = text.replace(f"{BUILD}/", "").replace(f"{lab.dir}/", "")
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1...", text)
+
+
+def show(lab, ns, argv):
     """Runs a command of the user's and shows it with what it printed."""
-    say(f"{DIM}{ns}${OFF} {' '.join(str(a) for a in argv).replace(str(BUILD) + '/', '').replace(str(lab.dir) + '/', '')}")
+    words = [str(a) for a in argv]
+    say(f"{DIM}{ns}${OFF} {plain(lab, ' '.join(words))}")
     done = lab.run(ns, argv, check=False)
     for line in (done.stdout + done.stderr).rstrip().splitlines():
-        if not hide or hide not in line:
-            say("   " + line.replace(str(lab.dir) + "/", ""))
+        say("   " + plain(lab, line))
     if done.returncode:
-        raise Failure(f"'{' '.join(str(a) for a in argv)}' ended with status {done.returncode}")
+        raise Failure(f"'{' '.join(words)}' ended with status {done.returncode}")
     return done.stdout
 
 
@@ -100,7 +110,7 @@ class Demo:
 
     def operators(self):
         title("Two operators set up their nodes")
-        allowance = {"Price": {"FreeAllowance": 5000}}
+        allowance = {"Price": {"FreeAllowance": ALLOWANCE}}
         self.node("exit", "exit", 3, dict(allowance))
         self.start("exit")
         self.node("relay", "relay", 2, {"Relay": {"Exit": self.dirs["exit"] / "data/node.descriptor"}, **allowance})
@@ -109,11 +119,14 @@ class Demo:
     def connect(self):
         title("A user connects: WireGuard through the relay to the exit")
         client = self.dirs["client"]
-        show(self.lab, "client", [BUILD / "culvert", "init", "--client", "--relay", self.dirs["relay"] / "data/node.descriptor",
-                                  "--exit", self.dirs["exit"] / "data/node.descriptor", "--dir", client])
+        made = show(self.lab, "client", [BUILD / "culvert", "init", "--client", "--relay", self.dirs["relay"] / "data/node.descriptor",
+                                         "--exit", self.dirs["exit"] / "data/node.descriptor", "--dir", client])
+        payer = re.search(r"payer id (\S+)", made)[1]
         with open(client / "client.conf", "a") as config:
             config.write(section("Client", {"DataDir": client / "data"}) + section("Api", {"Socket": client / "api.sock"}))
         wait_for(lambda: "fe80" in self.lab.run("client", ["ip", "addr", "show", "dev", "eth0"]).stdout, "the client's link")
+        for ns in ("relay", "exit"):
+            self.culvert(ns, "credits", "grant", payer, GRANT)
         self.before = snapshot(self.lab, "client")
         show(self.lab, "client", [BUILD / "culvert", "up", "--config", client / "client.conf"])
 
@@ -156,35 +169,74 @@ class Demo:
         time.sleep(1)
         self.start("relay")
 
+    def culvert(self, ns, *words):
+        """A command of the user's that asks the daemon of this host."""
+        return show(self.lab, ns, [BUILD / "culvert", *words, "--socket", self.dirs[ns] / "api.sock"])
+
+    def ask(self, ns, *words):
+        """The same for the demo itself: nothing is shown."""
+        return json.loads(self.lab.run(ns, [BUILD / "culvert", *words, "--json", "--socket", self.dirs[ns] / "api.sock"]).stdout)
+
     def bill(self):
         title("What each side sees")
         time.sleep(1)
         for ns in ("client", "relay", "exit"):
-            sock = self.dirs[ns] / "api.sock"
             for verb in ("status", "sessions", "credits"):
-                show(self.lab, ns, [BUILD / "culvert", verb, "--socket", sock])
+                self.culvert(ns, verb)
             say()
+        title("Three counts of the same bytes: every byte of difference has a name")
+        self.adds_up(self.culvert("client", "reconcile", self.ask("client", "status")["relay"]["session"]))
+
+    @staticmethod
+    def adds_up(printed):
+        if printed.split("\n")[-2:] != ["adds up", ""]:
+            raise Failure("it does not add up")
 
     def proof(self):
         title("Disconnect, and prove the bill offline: files and public keys, no daemon, no database")
-        rows = {}
-        show(self.lab, "client", [BUILD / "culvert", "receipts", "export", "-o", self.lab.dir / "client.jsonl", "--socket", self.dirs["client"] / "api.sock"])
+        self.culvert("client", "receipts", "export", "-o", self.lab.dir / "client.jsonl")
         show(self.lab, "client", [BUILD / "culvert", "down", "--config", self.dirs["client"] / "client.conf"])
         for ns in ("relay", "exit"):
-            show(self.lab, ns, [BUILD / "culvert", "receipts", "export", "-o", self.lab.dir / f"{ns}.jsonl", "--socket", self.dirs[ns] / "api.sock"])
-            rows[ns] = json.loads(self.lab.run(ns, [BUILD / "culvert", "credits", "--json", "--socket", self.dirs[ns] / "api.sock"]).stdout)["credits"]
+            self.culvert(ns, "receipts", "export", "-o", self.lab.dir / f"{ns}.jsonl")
         for ns in ("client", "relay", "exit"):
             show(self.lab, ns, [BUILD / "culvert", "receipts", "verify", self.lab.dir / f"{ns}.jsonl"])
         if snapshot(self.lab, "client").replace("10.77.1.99", "10.77.1.2") != self.before:
             raise Failure("culvert down left something behind in the client's routes, rules or devices")
-        earned = {ns: sum(row["earned"] for row in rows[ns]) for ns in rows}
-        carried = {ns: sum(row["bytes"] for row in rows[ns]) / 2**20 for ns in rows}
+
+    def books(self):
+        title("The relay's books: a session's credits, derived as on paper")
+        last, *others = reversed(self.sessions("relay"))
+        self.adds_up(self.culvert("relay", "explain", last))
+        for ns, session in [("relay", s) for s in others] + [("exit", s) for s in self.sessions("exit")]:
+            if self.ask(ns, "explain", session)["wrong"]:
+                raise Failure(f"session {session} of the {ns} does not add up")
+            say(f"   and so does session {session[:8]} of the {ns}")
+
+    def sessions(self, ns):
+        """All there were, in order."""
+        return list(dict.fromkeys(row["session"] for row in self.ask(ns, "receipts", "list")["receipts"]))
+
+    def settlement(self):
+        title("Settlement: a file that anybody can check; here the web server's host does")
+        self.culvert("relay", "settle")
+        (batch,) = (self.dirs["relay"] / "data/settlement").glob("*.batch")
+        show(self.lab, "web", [BUILD / "culvert", "settle", "verify", batch])
+
+    def earnings(self):
         title("Who earned what")
+        sums = {}
+        for ns in ("relay", "exit"):
+            self.culvert(ns, "earnings")
+            rows = self.ask(ns, "earnings")["earnings"]
+            sums[ns] = {name: sum(row[name] for row in rows) for name in ("bytes", "amount", "allowance", "earned")}
+            if sums[ns]["amount"] != sum(row["earned"] for row in self.ask(ns, "credits")["credits"]):
+                raise Failure(f"the {ns}'s earnings are not what its receipts come to")
+        relay, exit_ = sums["relay"], sums["exit"]
         say(f"""
-     client  --- pays {earned['relay'] + earned['exit']} micro-credits ---+
-                                             |
-        relay kestrel  <-- {earned['relay']:6} micro-credits for {carried['relay']:6.1f} MiB, both signed
-        exit  heron    <-- {earned['exit']:6} micro-credits for {carried['exit']:6.1f} MiB, both signed
+     client  --- pays {relay['earned'] + exit_['earned']} micro-credits ---+      and {ALLOWANCE} to each out of free allowances,
+                                             |      which are nobody's to spend
+        relay kestrel  <-- {relay['earned']:6} micro-credits for {relay['bytes'] / 2**20:6.1f} MiB, both signed
+        exit  heron    <-- {exit_['earned']:6} micro-credits for {exit_['bytes'] / 2**20:6.1f} MiB, both signed
 
    The client's routes, rules and devices are as they were. The killed relay lost what nobody had signed:
    never more than one credit window.""")
@@ -196,7 +248,8 @@ def main():
     demo = None
     try:
         demo = Demo()
-        for part in (demo.lay_out, demo.operators, demo.connect, demo.transfer, demo.bill, demo.proof):
+        for part in (demo.lay_out, demo.operators, demo.connect, demo.transfer, demo.bill, demo.proof, demo.books, demo.settlement,
+                     demo.earnings):
             part()
         title("Done; taking everything down")
     except (Failure, subprocess.SubprocessError, OSError) as error:
