@@ -18,6 +18,8 @@ enum {
 };
 #define MICRO_PER_GIB "micro-credits per GiB"
 #define PRICE_MAX     1000000000000000u
+/* Whoever comes gets one every month: millions of them fit the account they come from. */
+#define ALLOWANCE_MAX 1000000000000u
 #define TIB           (1ull << 40)
 
 static const struct option node_options[] = {
@@ -83,7 +85,7 @@ static const struct option node_options[] = {
 	 MICRO_PER_GIB, "What a relayed GiB costs, in micro-credits, up and down alike."},
 	{"Price", "ExitPerGiB", OPTION_U64, AT(exit_price), 0, "2000", 0, PRICE_MAX, MICRO_PER_GIB,
 	 "What a GiB through the exit costs, in micro-credits."},
-	{"Price", "FreeAllowance", OPTION_U64, AT(free_allowance), 0, "2000", 0, PRICE_MAX,
+	{"Price", "FreeAllowance", OPTION_U64, AT(free_allowance), 0, "2000", 0, ALLOWANCE_MAX,
 	 "micro-credits",
 	 "What each payer may spend every month before it needs credit; 0: nothing. The default "
 	 "buys a GiB or two at the default prices."},

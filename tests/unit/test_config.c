@@ -249,6 +249,8 @@ static const struct bad bad_node[] = {
 	/* [Price] */
 	{NODE "[Price]\nRelayPerGiB = 0.002\n", 4, "RelayPerGiB: wants a whole number"},
 	{NODE "[Price]\nRelayPerGiB = -5\n", 4, "micro-credits per GiB"},
+	/* ten million of these would be more than the books can promise */
+	{NODE "[Price]\nFreeAllowance = 1000000000001\n", 4, "FreeAllowance"},
 	{NODE "[Price]\nExitPerGiB = 1000000000000001\n", 4, "ExitPerGiB: wants"},
 	{NODE "[Price]\nExitPerGiB = 5 credits\n", 4, "ExitPerGiB: wants"},
 	{NODE "[Price]\nFreeAllowance = none\n", 4, "FreeAllowance: wants"},
