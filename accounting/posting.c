@@ -195,6 +195,12 @@ int session_release(struct store *s, struct session *x)
 
 /* ---- setting aside ---- */
 
+/* When what an unpaid session holds goes back: in the books is no time below an hour. */
+static uint64_t unpaid_until(const struct store *s)
+{
+	return (s->now_s + HOUR - 1) / HOUR * HOUR + HOLD_UNPAID_S;
+}
+
 /* Moves up to want from the purse, the first to be spent first; *got is what it had. */
 static int hold_some(struct store *s, struct session *x, uint64_t want, uint64_t *got)
 {
@@ -212,8 +218,7 @@ static int hold_some(struct store *s, struct session *x, uint64_t want, uint64_t
 			.name = key,
 			.kind = ACCOUNT_HOLD,
 			.payer = x->payer,
-			.expires = x->state == SESSION_UNPAID ? s->now_s + HOLD_UNPAID_S
-							      : from->expires,
+			.expires = x->state == SESSION_UNPAID ? unpaid_until(s) : from->expires,
 			.source = from->id,
 			.session = x->id,
 		};
@@ -382,12 +387,12 @@ int session_post(struct store *s, struct session *x)
 
 /* ---- holds that end by time ---- */
 
-int session_hold_until(struct store *s, const struct session *x, uint64_t expires_s)
+int session_hold_unpaid(struct store *s, const struct session *x)
 {
 	struct db_stmt *q = db_prepare(s->db, "UPDATE account SET expires = ? "
 					      "WHERE name > ? AND name < ?");
 
-	db_bind_u64(q, expires_s);
+	db_bind_u64(q, unpaid_until(s));
 	bind_holds(q, x);
 	return db_run(q);
 }

@@ -144,8 +144,8 @@ MUST_CHECK int session_post(struct store *s, struct session *x);
 MUST_CHECK int session_give_back(struct store *s, struct session *x, uint64_t keep);
 /* All is signed that ever will be: posts it and gives the rest of the hold back. */
 MUST_CHECK int session_release(struct store *s, struct session *x);
-/* What is held goes back then, with the payer's next request: of an unpaid session. */
-MUST_CHECK int session_hold_until(struct store *s, const struct session *x, uint64_t expires_s);
+/* What an unpaid session holds goes back after 30 days, with its payer's next request. */
+MUST_CHECK int session_hold_unpaid(struct store *s, const struct session *x);
 /* Sees to what a payer's sessions hold from accounts that expired, or have held too long. Reads and
  * saves rows of sessions: none may be in anybody's hand. payer_view does it too. */
 MUST_CHECK int payer_holds_expire(struct store *s, const uint8_t key[static KEY_LEN]);

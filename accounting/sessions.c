@@ -164,7 +164,7 @@ static int session_unpaid(struct store *s, struct session *x)
 	if (!err)
 		err = session_post(s, x);
 	if (!err)
-		err = session_hold_until(s, x, s->now_s + HOLD_UNPAID_S);
+		err = session_hold_unpaid(s, x);
 	return err;
 }
 
@@ -225,7 +225,7 @@ int store_unpaid(struct store *s, const uint8_t payer[static KEY_LEN], struct re
 	if (!err && !x.outstanding) {
 		err = session_row_offer(s, &x);
 		if (!err)
-			err = session_hold_until(s, &x, s->now_s + HOLD_UNPAID_S);
+			err = session_hold_unpaid(s, &x);
 		if (!err)
 			err = session_row_save(s, &x);
 	}

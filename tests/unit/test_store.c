@@ -599,6 +599,25 @@ static void test_unpaid_hold_ends(void **state)
 	check_invariants();
 }
 
+/* When a session ended is nowhere said closer than to the hour. */
+static void test_no_time_below_an_hour(void **state)
+{
+	struct receipt_offer offer;
+	struct ledger_payer p;
+
+	(void)state;
+	store->now_s += 1234;
+	assert_int_equal(do_grant(alice.id, 100, 0, 1), 0);
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	pay(first, MIB, &p);
+	assert_int_equal(do_close(first, terms_bytes_for(1000, 70), 0), 0);
+	assert_int_equal(do_unpaid(alice.id, &offer), 0);
+	assert_int_equal(count_of("SELECT count(*) FROM account WHERE kind = 4"), 1);
+	assert_int_equal(count_of("SELECT count(*) FROM account WHERE expires % 3600 <> 0"), 0);
+	assert_int_equal(do_cosign(&offer, &alice, &p), 0);
+	check_invariants();
+}
+
 /* A booking's key works once, whoever comes with it. */
 static void test_key_works_once(void **state)
 {
@@ -765,6 +784,7 @@ int main(void)
 		TEST(test_given_back_last_first),
 		TEST(test_hold_ahead_expires),
 		TEST(test_unpaid_hold_ends),
+		TEST(test_no_time_below_an_hour),
 		TEST(test_key_works_once),
 		TEST(test_posting_is_not_repeated),
 		TEST(test_sums_that_do_not_fit),
