@@ -264,16 +264,21 @@ static void process_trouble(struct process *p, int err)
 		  p->config->database, strerror(-err), trouble_advice(err));
 }
 
+/* Once a session, however often it is asked for. */
 static void process_remember(struct process *p, const struct ledger_request *r)
 {
-	struct unclosed *u = &p->unclosed[p->unclosed_count];
+	struct unclosed *u = p->unclosed;
 
-	if (p->unclosed_count == UNCLOSED_MAX)
+	while (u < p->unclosed + p->unclosed_count &&
+	       memcmp(u->session, r->session, SESSION_ID_LEN) != 0)
+		u++;
+	if (u == p->unclosed + UNCLOSED_MAX)
 		return; /* ended at the next start, with what was known of it before */
+	if (u == p->unclosed + p->unclosed_count)
+		p->unclosed_count++;
 	memcpy(u->session, r->session, SESSION_ID_LEN);
 	u->up = r->up;
 	u->down = r->down;
-	p->unclosed_count++;
 }
 
 static int process_close_all(struct process *p)

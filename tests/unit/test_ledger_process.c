@@ -280,6 +280,24 @@ static void test_many_wait(void **state)
 	}
 }
 
+/* A relay asks again and again to end a session while the disk is broken: that takes no room from
+ * others, who ask once. */
+static void test_an_end_is_remembered_once(void **state)
+{
+	struct ledger_request r = {.kind = LEDGER_CLOSE, .session = {1}};
+
+	(void)state;
+	for (r.up = 1; r.up <= 2 * UNCLOSED_MAX; r.up++)
+		process_remember(&process, &r);
+	assert_int_equal(process.unclosed_count, 1);
+	assert_int_equal(process.unclosed[0].up, 2 * UNCLOSED_MAX);
+	r.session[0] = 2;
+	r.up = 7;
+	process_remember(&process, &r);
+	assert_int_equal(process.unclosed_count, 2);
+	assert_int_equal(process.unclosed[1].up, 7);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -291,6 +309,7 @@ int main(void)
 		TEST(test_many_wait),
 		TEST(test_roles),
 		TEST(test_commit_again),
+		TEST(test_an_end_is_remembered_once),
 		TEST(test_lengths),
 	};
 
