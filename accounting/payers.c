@@ -152,6 +152,8 @@ int payer_live(struct store *s, const uint8_t key[static KEY_LEN], struct live *
 			roles |= role;
 			live->price = price > live->price ? price : live->price;
 			carried = head; /* the rest is what the window is for */
+		} else {
+			live->ended++;
 		}
 		live->debt += carried - head;
 		if (state != SESSION_FROZEN && terms_amount(price, carried, &amount) &&
@@ -179,6 +181,8 @@ static uint64_t store_price(const struct store *s)
  * The window is the payer's, all its sessions together, and never more bytes than its credit buys.
  * Each session's amount is rounded up on its own: n sessions can cost n - 1 micro-credits more than
  * their bytes together. Relay and exit sessions are shared out by different owners: half for each.
+ * Each request looks at all that was left unsigned: who has left so much carries nothing that could
+ * become more of it.
  */
 static void payer_window(const struct store *s, const struct payer *p, const struct live *live,
 			 struct ledger_payer *out)
@@ -191,6 +195,8 @@ static void payer_window(const struct store *s, const struct payer *p, const str
 		bytes = out->credit > rounding ? terms_bytes_for(price, out->credit - rounding) : 0;
 		out->window = bytes < out->window ? bytes : out->window;
 	}
+	if (live->ended >= ENDED_MAX)
+		out->window = 0;
 	out->window /= live->roles;
 }
 

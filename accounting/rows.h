@@ -14,6 +14,7 @@ enum {
 	HOUR = 3600,
 	ROLES = 3, /* arrays by enum role */
 	HOLD_UNPAID_S = 30 * 24 * HOUR,
+	ENDED_MAX = 1024, /* sessions of a payer left unsigned, or disputed, until it is held */
 	GRANTS_MAX = 256, /* of issuers, of one payer, that expire and are not spent */
 };
 
@@ -86,6 +87,7 @@ MUST_CHECK int payer_earned(struct store *s, const uint8_t key[static KEY_LEN], 
 /* What the sessions of a payer that are not closed say together. */
 struct live {
 	uint64_t open, roles; /* open sessions, and in how many roles */
+	uint64_t ended;       /* the others */
 	uint64_t price;       /* the highest of the open ones */
 	uint64_t debt;        /* bytes carried in ended sessions and unsigned */
 	uint64_t due;         /* signed and not yet posted, or to be once the debt is signed */
