@@ -28,11 +28,6 @@ bool amount_sub(struct amount *out, struct amount a, struct amount b)
 	return true;
 }
 
-struct amount amount_min(struct amount a, struct amount b)
-{
-	return a.micro < b.micro ? a : b;
-}
-
 uint64_t amount_u64(struct amount a)
 {
 	return a.micro > 0 ? (uint64_t)a.micro : 0;

@@ -16,7 +16,6 @@ MUST_CHECK bool amount_of(struct amount *out, uint64_t micro);
 /* Sums and differences; false, and *out untouched, on overflow. */
 MUST_CHECK bool amount_add(struct amount *out, struct amount a, struct amount b);
 MUST_CHECK bool amount_sub(struct amount *out, struct amount a, struct amount b);
-struct amount amount_min(struct amount a, struct amount b);
 /* As an unsigned count; a negative amount is 0. */
 uint64_t amount_u64(struct amount a);
 
