@@ -324,7 +324,7 @@ static void answer_get(struct agent_api *api, struct evhttp_request *req,
 			return;
 		}
 	}
-	reply_error(req, 404, "there is no such thing here");
+	reply_error(req, 404, "a client has no such thing; ask a node, with --socket or --config");
 }
 
 static void answer_down(struct agent_api *api, struct evhttp_request *req)

@@ -18,7 +18,7 @@ static const char *state_text(const struct query_epoch *e)
 }
 
 /* Why its file could not be made. */
-static json_t *error_text(const struct query_epoch *e)
+static json_t *error_text(const struct node *n, const struct query_epoch *e)
 {
 	switch (-e->err) {
 	case ENODATA:
@@ -34,7 +34,8 @@ static json_t *error_text(const struct query_epoch *e)
 		return json_string("the books give another batch than the one that was signed; "
 				   "restore them from a backup");
 	default:
-		return json_string(strerror(-e->err));
+		return json_sprintf("%s/" SETTLEMENT_DIRECTORY ": %s; mend that and ask again",
+				    n->config.data_dir, strerror(-e->err));
 	}
 }
 
@@ -52,7 +53,7 @@ static json_t *epoch_row(const struct node *n, const struct query_epoch *e)
 			      path_text(n, e->epoch));
 
 	if (e->err)
-		json_object_set_new(o, "error", error_text(e));
+		json_object_set_new(o, "error", error_text(n, e));
 	if (e->state < EPOCH_WRITTEN)
 		return o;
 	json_object_set_new(o, "sessions", json_integer(le32_get(h->sessions)));

@@ -146,6 +146,22 @@ def again():
     verify()
 
 
+def in_the_way():
+    """Where batches go is no directory for a while: it is said what and where, and asking again is enough."""
+    rows, aside = len(epochs()), batches.with_name("aside")
+    traffic()
+    batches.rename(aside)
+    batches.write_text("")
+    done = settle(check=False)
+    suite.check(done.returncode == 1 and f"{batches}: Not a directory; mend" in done.stderr, f"a file in the way: {done.stderr.strip()}")
+    batches.unlink()
+    aside.rename(batches)
+    settle(check=False)
+    wait_for(lambda: epochs()[-1]["state"] == "done", "the epoch to be written")
+    suite.equal((len(epochs()), "error" in epochs()[-1]), (rows + 1, False), "it is made good without a restart")
+    verify()
+
+
 def pruned():
     rows = len(epochs())
     relay.stop()
@@ -173,4 +189,4 @@ def pruned():
     suite.check(left <= heads < before, f"{before} receipts before, of which {left} are left in {heads} sessions")
 
 
-suite.run(nothing_yet, two_epochs, two_at_once, killed, again, pruned)
+suite.run(nothing_yet, two_epochs, two_at_once, killed, again, in_the_way, pruned)
