@@ -348,13 +348,16 @@ static int unfinished_work(struct epochs *e, uint64_t now_s)
  * will mend. */
 static void epochs_trouble(struct epochs *e, int err)
 {
-	bool hopeless =
-		e->remake == e->file_epoch && (err == -ENODATA || err == -EBADMSG || !e->leftover);
+	/* file_epoch 0: not even which one is to be made can be read now. */
+	bool hopeless = e->file_epoch && e->remake == e->file_epoch &&
+			(err == -ENODATA || err == -EBADMSG || !e->leftover);
 
 	e->err_epoch = e->file_epoch;
 	e->err = err;
 	errno = -err;
-	if (err == -ENODATA)
+	if (!e->file_epoch)
+		log_warn("epochs cannot be read in the books; it is tried again every minute");
+	else if (err == -ENODATA)
 		log_warnx("epoch %" PRIu64 ": its file cannot be made again: %" PRIu64
 			  " of its receipts were pruned; see [Credits] Retention",
 			  e->file_epoch, e->missing);

@@ -44,11 +44,13 @@ int __real_fstatvfs(int fd, struct statvfs *out);
 int __wrap_fstatvfs(int fd, struct statvfs *out);
 int __real_db_commit(struct db *db);
 int __wrap_db_commit(struct db *db);
+int __real_db_step(struct db_stmt *s);
+int __wrap_db_step(struct db_stmt *s);
 
 static bool small_slices;
 static uint64_t clock_added;
 static unsigned calls, die_at; /* die_at 0: never */
-static bool no_room, pwrite_full, fsync_fails, fdatasync_fails, rename_fails;
+static bool no_room, pwrite_full, fsync_fails, fdatasync_fails, rename_fails, step_fails;
 
 /* Before and after each of these calls is a moment to die. */
 static inline void moment(void)
@@ -140,6 +142,14 @@ int __wrap_db_commit(struct db *db)
 	return got;
 }
 
+int __wrap_db_step(struct db_stmt *s)
+{
+	if (!step_fails)
+		return __real_db_step(s);
+	db_done(s);
+	return -EIO;
+}
+
 /* ---- helpers ---- */
 
 static inline int setup(void **state)
@@ -153,7 +163,8 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
 	(void)state;
-	small_slices = no_room = pwrite_full = fsync_fails = fdatasync_fails = rename_fails = false;
+	small_slices = no_room = pwrite_full = fsync_fails = fdatasync_fails = rename_fails =
+		step_fails = false;
 	store_close(store);
 	test_dir_remove(dir);
 	return 0;

@@ -213,6 +213,24 @@ static void test_a_failed_rename_is_made_good(void **state)
 	check_trouble(-EROFS);
 }
 
+/* Not even which epoch is to be made can be told then. */
+static void test_books_that_cannot_be_read_are_not_asked_all_the_time(void **state)
+{
+	struct ledger_settled out;
+
+	(void)state;
+	fill(3, 1, 3);
+	assert_int_equal(ask(0, &out), 0);
+	step_fails = true;
+	store_work(store, 1767225600);
+	step_fails = false;
+	assert_true(store_idle_ms(store) > 0 && store_idle_ms(store) <= 60000);
+	clock_added += 61000;
+	settling_work(store);
+	assert_int_equal(row_of(1).err, 0);
+	assert_int_equal(files(), 1);
+}
+
 static void test_asking_again_does_not_wait_for_the_minute(void **state)
 {
 	struct ledger_settled out;
@@ -238,6 +256,7 @@ int main(void)
 		CASE(test_a_failed_fsync_is_no_batch),
 		CASE(test_a_failed_fdatasync_is_no_batch),
 		CASE(test_a_failed_rename_is_made_good),
+		CASE(test_books_that_cannot_be_read_are_not_asked_all_the_time),
 		CASE(test_asking_again_does_not_wait_for_the_minute),
 	};
 
