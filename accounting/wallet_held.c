@@ -3,15 +3,17 @@
 
 #include "accounting/wallet_rows.h"
 
-/* Rows of receipt are numbered as they are signed. */
+/* Rows of receipt are numbered as they are signed. By way of the sessions: a walk down the receipts
+ * would be through the whole history for a provider that is not in it. */
 int wallet_held(struct wallet *w, const uint8_t provider[static KEY_LEN],
 		const uint8_t payer[static KEY_LEN], uint64_t mark, struct wallet_held *out)
 {
 	struct db_stmt *q = db_prepare(
 		w->db,
-		"SELECT r.id, r.body, t.body FROM receipt r CROSS JOIN session s "
-		"ON s.id = r.session AND s.seq = r.seq JOIN terms t ON t.hash = s.terms "
-		"WHERE r.id < ? AND s.provider = ? AND s.payer = ? ORDER BY r.id DESC LIMIT 1");
+		"SELECT r.id, r.body, t.body FROM receipt r JOIN session s ON s.id = r.session "
+		"JOIN terms t ON t.hash = s.terms WHERE r.id = (SELECT max(n.id) FROM session o "
+		"CROSS JOIN receipt n ON n.session = o.id AND n.seq = o.seq "
+		"WHERE n.id < ? AND o.provider = ? AND o.payer = ?)");
 	int got;
 	bool ok;
 
