@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "base/siphash.h"
 #include "config/config.h"
 #include "control/server.h"
 #include "exit/exit.h"
@@ -15,7 +16,7 @@
 enum {
 	NODE_EXIT_SLOTS = 2 * CONFIG_EXITS_MAX, /* old ones may still have sessions */
 	NODE_WATCHED = 4,
-	NODE_SHARES = 256,
+	NODE_SHARES = 4096,
 };
 
 /* In the DataDir: where the settlement batches are. */
@@ -30,11 +31,11 @@ struct node_keys {
 struct api;
 struct presented;
 
-/* How much a client may show in a second. */
-struct presented_share {
-	uint8_t client[KEY_LEN];
+/* How much clients show in a second, by a hash of their keys that is another one in the next. */
+struct presented_shares {
 	uint64_t since_ms;
-	uint32_t used;
+	struct siphash_key hash;
+	uint8_t used[NODE_SHARES];
 };
 
 struct node {
@@ -50,7 +51,7 @@ struct node {
 	struct exit_role *exit; /* NULL without the role */
 	struct api *api;
 	struct presented *presented; /* questions to the ledger on their way */
-	struct presented_share shares[NODE_SHARES];
+	struct presented_shares shares;
 	int public_fd; /* exit without relay: the node opens the public port itself; else -1 */
 	struct event *public_event, *ledger_read, *ledger_write, *watchdog;
 	struct event *signals[NODE_WATCHED];

@@ -59,19 +59,19 @@ void presented_end(struct node *n)
 
 /* ---- shares ---- */
 
-/* One slot for many keys: whoever comes with another key takes it over, as it could with a new
- * channel anyway. */
-static struct presented_share *share_of(struct node *n, const uint8_t client[static KEY_LEN])
+/* Keys are free to make: two that take turns in one place have its share together, and nobody can
+ * choose whose place to take. Who is in one with a forger has another in a second. */
+static uint8_t *share_of(struct node *n, const uint8_t client[static KEY_LEN])
 {
-	struct presented_share *s = &n->shares[client[0] % NODE_SHARES];
+	struct presented_shares *s = &n->shares;
 	uint64_t now = clock_ms();
 
-	if (memcmp(s->client, client, KEY_LEN) != 0 || now - s->since_ms >= SHARE_MS) {
-		memcpy(s->client, client, KEY_LEN);
+	if (now - s->since_ms >= SHARE_MS) {
+		memset(s->used, 0, sizeof(s->used));
+		crypto_random(&s->hash, sizeof(s->hash));
 		s->since_ms = now;
-		s->used = 0;
 	}
-	return s;
+	return &s->used[siphash(&s->hash, client, KEY_LEN) % NODE_SHARES];
 }
 
 /* ---- answers ---- */
@@ -198,16 +198,16 @@ void presented_handle(struct node *n, const struct control_caller *caller, uint8
 		      uint32_t id, const uint8_t *body)
 {
 	const struct presented asker = {.node = n, .caller = *caller, .id = id};
-	struct presented_share *share = share_of(n, caller->client);
+	uint8_t *used = share_of(n, caller->client);
 	bool grant = verb == VERB_GRANT;
 	enum judgement judgement;
 
-	if (share->used >= SHARE_MAX)
+	if (*used >= SHARE_MAX)
 		return; /* it asks again, and then there is room */
-	share->used++;
+	++*used;
 	judgement = grant ? judge_grant(n, (const void *)body) : judge_held(n, (const void *)body);
 	if (judgement == JUDGED_FORGED)
-		share->used = SHARE_MAX;
+		*used = SHARE_MAX;
 	if (judgement != JUDGED_FINE)
 		refuse(&asker, grant ? REFUSED_GRANT : REFUSED_SIGNATURE);
 	else if (grant)

@@ -283,6 +283,29 @@ static void test_forged_terms(void **state)
 	refused(VERB_HELD, &h, REFUSED_SIGNATURE);
 }
 
+/* One that does not happen to share with the one before. */
+static void another_client(void)
+{
+	const void *before = share_of(n, caller.client);
+
+	while (share_of(n, caller.client) == before)
+		caller.client[1]++;
+}
+
+/* Taking turns on two channels gains no more than the second one. */
+static void test_forgers_in_turns_are_not_heard(void **state)
+{
+	struct grant bad = a_grant(&issuer, own.id, NETWORK);
+
+	(void)state;
+	bad.signature[3] ^= 1;
+	for (int i = 0; i < 1000; i++) {
+		caller.client[1] = (uint8_t)(i % 2);
+		show(VERB_GRANT, &bad);
+	}
+	assert_in_range(t.replies, 1, 2);
+}
+
 static void test_a_forger_is_not_heard(void **state)
 {
 	struct grant good = a_grant(&issuer, own.id, NETWORK), bad = good;
@@ -296,10 +319,10 @@ static void test_a_forger_is_not_heard(void **state)
 	show(VERB_GRANT, &good);
 	assert_int_equal(t.replies, replies);
 	assert_int_equal(t.promises, 0);
-	caller.client[0] = 10; /* another client is */
+	another_client(); /* ... is */
 	show(VERB_GRANT, &good);
 	assert_int_equal(t.promises, 1);
-	caller.client[0] = 9;
+	caller.client[1] = 0;
 	now_ms += SHARE_MS;
 	show(VERB_GRANT, &good);
 	assert_int_equal(t.promises, 2);
@@ -327,6 +350,7 @@ int main(void)
 		TEST(test_foreign_is_refused),    TEST(test_every_bit),
 		TEST(test_a_forger_is_not_heard), TEST(test_shares),
 		TEST(test_forged_terms),          TEST(test_what_passes_is_asked_again),
+		TEST(test_forged_terms),          TEST(test_forgers_in_turns_are_not_heard),
 	};
 
 	crypto_start();
