@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "accounting/both_rows.h"
 #include "accounting/rows.h"
 
 /* Everything the bytes prove by themselves. */
@@ -42,7 +43,8 @@ static bool same_session(const struct session *x, const struct receipt_body *b)
 static int session_adopt(struct store *s, const struct body_held *held, struct session *x)
 {
 	const struct receipt_body *b = &held->receipt.offer.body;
-	int err = db_disk_free(s->db) < STORE_RESERVE ? -ENOSPC : terms_row_add(s, &held->terms);
+	int err =
+		db_disk_free(s->db) < STORE_RESERVE ? -ENOSPC : both_terms_add(s->db, &held->terms);
 
 	*x = (struct session){
 		.role = (enum role)b->role,

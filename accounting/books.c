@@ -294,19 +294,27 @@ static int allowance_key(char key[static ACCOUNT_NAME], const uint8_t payer[stat
 	return 0;
 }
 
+/* 1: this month's is not booked yet; key and tm are the month's. */
+static int allowance_due(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t now_s,
+			 char key[static ACCOUNT_NAME], struct tm *tm)
+{
+	int err = allowance_key(key, payer, now_s, tm);
+
+	if (err || txn_known(db, key, &err))
+		return err;
+	return err ? err : 1;
+}
+
 int books_allowance(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amount,
 		    uint64_t now_s, uint64_t *sum)
 {
 	char key[ACCOUNT_NAME];
 	struct tm tm;
-	int err;
+	int due = amount ? allowance_due(db, payer, now_s, key, &tm) : 0;
 
-	if (amount == 0)
-		return 0;
-	err = allowance_key(key, payer, now_s, &tm);
-	if (!err && !txn_known(db, key, &err) && !err)
+	if (due == 1)
 		*sum = micro_add(*sum, amount);
-	return err;
+	return due < 0 ? due : 0;
 }
 
 int books_allow(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amount, uint64_t now_s)
@@ -314,13 +322,10 @@ int books_allow(struct db *db, const uint8_t payer[static KEY_LEN], uint64_t amo
 	struct account from, to;
 	char key[ACCOUNT_NAME];
 	struct tm tm;
-	int err;
+	int due = amount ? allowance_due(db, payer, now_s, key, &tm) : 0, err;
 
-	if (amount == 0)
-		return 0;
-	err = allowance_key(key, payer, now_s, &tm);
-	if (err || txn_known(db, key, &err) || err)
-		return err;
+	if (due != 1)
+		return due;
 	err = account_of_system(db, "sys:free", &from);
 	if (!err) {
 		const struct account_made own = {

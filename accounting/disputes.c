@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "accounting/both_rows.h"
 #include "accounting/wallet_rows.h"
 #include "base/clock.h"
 
@@ -82,25 +83,6 @@ int wallet_accuse(struct wallet *w, const struct dispute *d, struct evidence *ou
 	return err ? err : accuse(w, &row, d, out);
 }
 
-static int evidence_add(struct wallet *w, const struct wallet_row *row, const struct evidence *e)
-{
-	struct db_stmt *q = db_prepare(
-		w->db, "INSERT INTO evidence(session, kind, offer, other, up, down, hour) "
-		       "VALUES(?, ?, ?, ?, ?, ?, ?)");
-
-	db_bind_u64(q, row->id);
-	db_bind_u64(q, e->kind);
-	db_bind_blob(q, &e->first, sizeof(e->first));
-	if (e->has_second)
-		db_bind_blob(q, &e->second, sizeof(e->second));
-	else
-		db_bind_null(q);
-	db_bind_u64(q, e->counted_up);
-	db_bind_u64(q, e->counted_down);
-	db_bind_u64(q, clock_wall() / HOUR);
-	return db_run(q);
-}
-
 int wallet_dispute(struct wallet *w, const struct dispute *d, struct evidence *out)
 {
 	struct wallet_row row;
@@ -114,7 +96,7 @@ int wallet_dispute(struct wallet *w, const struct dispute *d, struct evidence *o
 	if (!err)
 		err = accuse(w, &row, d, out);
 	if (!err)
-		err = evidence_add(w, &row, out);
+		err = both_evidence_add(w->db, row.id, out, clock_wall() / HOUR);
 	if (!err)
 		err = wallet_state(w, row.id, SESSION_FROZEN);
 	return wallet_finish(w, err);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "accounting/both_rows.h"
 #include "base/log.h"
 
 /* 1: the session has evidence of this kind. */
@@ -17,26 +18,6 @@ static int evidence_kept(struct store *s, const struct session *x, enum evidence
 	got = db_step(q);
 	db_done(q);
 	return got;
-}
-
-static int evidence_add(struct store *s, const struct session *x, const struct evidence *e)
-{
-	struct db_stmt *q = db_prepare(
-		s->db, "INSERT INTO evidence(session, kind, offer, other, up, down, hour) "
-		       "VALUES(?, ?, ?, ?, ?, ?, ?)");
-
-	db_bind_u64(q, x->id);
-	db_bind_u64(q, e->kind);
-	db_bind_blob(q, &e->first, sizeof(e->first));
-	if (e->has_second)
-		db_bind_blob(q, &e->second, sizeof(e->second));
-	else
-		db_bind_null(q);
-	/* The client's numbers are its own word: whatever they are, they are kept. */
-	db_bind_u64(q, e->counted_up > INT64_MAX ? INT64_MAX : e->counted_up);
-	db_bind_u64(q, e->counted_down > INT64_MAX ? INT64_MAX : e->counted_down);
-	db_bind_u64(q, s->now_s / HOUR);
-	return db_run(q);
 }
 
 int evidence_keep(struct store *s, struct session *x, enum evidence_kind kind,
@@ -56,7 +37,7 @@ int evidence_keep(struct store *s, struct session *x, enum evidence_kind kind,
 		return got < 0 ? got : 0;
 	if (other)
 		e.second = *other;
-	err = evidence_add(s, x, &e);
+	err = both_evidence_add(s->db, x->id, &e, s->now_s / HOUR);
 	if (err)
 		return err;
 	if (other)

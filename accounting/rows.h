@@ -131,7 +131,6 @@ MUST_CHECK int session_row_offer(struct store *s, struct session *x);
 /* Counters only ever grow; what was seen before stands if a meter was lost. */
 void session_row_carried(struct session *x, uint64_t up, uint64_t down);
 bool session_row_unsigned(const struct session *x);
-MUST_CHECK int receipt_row_add(struct store *s, const struct session *x, const struct receipt *r);
 
 /* ---- posting.c: money moves purse -> hold -> earner. All change *x and leave saving it to the
  * caller; the payer's row and other sessions they save themselves. ---- */
@@ -160,11 +159,6 @@ MUST_CHECK int session_row_end(struct store *s, struct session *x);
  * the payer's window and debt. An offer that waited goes. */
 MUST_CHECK int session_signed(struct store *s, struct session *x, const struct receipt *r,
 			      struct payer *p, struct live *live);
-
-/* ---- store.c ---- */
-
-/* Receipts name terms by their hash: these are kept. */
-MUST_CHECK int terms_row_add(struct store *s, const struct terms *t);
 
 /* ---- promises.c ---- */
 

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "accounting/both_rows.h"
+
 int session_row_read(struct db_stmt *q, struct session *x)
 {
 	bool ok;
@@ -125,19 +127,7 @@ int session_row_cost(const struct session *x, uint64_t *cost)
 
 int session_row_head(struct store *s, const struct session *x, struct receipt *out)
 {
-	struct db_stmt *q =
-		db_prepare(s->db, "SELECT body FROM receipt WHERE session = ? AND seq = ?");
-	int got;
-	bool ok;
-
-	db_bind_u64(q, x->id);
-	db_bind_u64(q, x->seq);
-	got = db_step(q);
-	if (got != 1)
-		return got < 0 ? got : -ENOENT;
-	ok = db_col_blob(q, out, sizeof(*out));
-	db_done(q);
-	return ok ? 0 : -EIO;
+	return both_receipt(s->db, x->id, x->seq, out);
 }
 
 int session_row_offer(struct store *s, struct session *x)
@@ -178,17 +168,6 @@ void session_row_carried(struct session *x, uint64_t up, uint64_t down)
 bool session_row_unsigned(const struct session *x)
 {
 	return x->final_up > x->up || x->final_down > x->down;
-}
-
-int receipt_row_add(struct store *s, const struct session *x, const struct receipt *r)
-{
-	struct db_stmt *q =
-		db_prepare(s->db, "INSERT INTO receipt(session, seq, body) VALUES(?, ?, ?)");
-
-	db_bind_u64(q, x->id);
-	db_bind_u64(q, x->seq);
-	db_bind_blob(q, r, sizeof(*r));
-	return db_run(q);
 }
 
 int session_row_forget(struct store *s, const struct session *x)

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "accounting/both_rows.h"
+
 int store_session(struct store *s, enum role role, const uint8_t session[static SESSION_ID_LEN],
 		  const uint8_t payer[static KEY_LEN], struct ledger_payer *out)
 {
@@ -72,7 +74,7 @@ int session_signed(struct store *s, struct session *x, const struct receipt *r, 
 	x->down = le64_get(body->bytes_down);
 	x->amount = le64_get(body->amount);
 	x->outstanding = false;
-	err = receipt_row_add(s, x, r);
+	err = both_receipt_add(s->db, x->id, r);
 	if (!err)
 		err = session_follow_up(s, x);
 	if (!err)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accounting/both_rows.h"
 #include "accounting/epochs.h"
 #include "accounting/migrations.h"
 #include "base/log.h"
@@ -137,18 +138,6 @@ uint64_t store_changes(const struct store *s)
 	return db_changes(s->db);
 }
 
-int terms_row_add(struct store *s, const struct terms *t)
-{
-	struct db_stmt *q = db_prepare(s->db, "INSERT INTO terms(hash, body) VALUES(?, ?) "
-					      "ON CONFLICT(hash) DO NOTHING");
-	uint8_t hash[KEY_LEN];
-
-	terms_hash(hash, t);
-	db_bind_blob(q, hash, KEY_LEN);
-	db_bind_blob(q, t, sizeof(*t));
-	return db_run(q);
-}
-
 int store_terms(struct store *s, const struct terms *t)
 {
 	uint8_t role = t->body.role;
@@ -156,7 +145,7 @@ int store_terms(struct store *s, const struct terms *t)
 
 	if (role == 0 || role >= ROLES)
 		return -EINVAL;
-	err = terms_row_add(s, t);
+	err = both_terms_add(s->db, t);
 	if (err)
 		return err;
 	s->has_terms[role] = true;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accounting/both_rows.h"
 #include "accounting/explain.h"
 #include "accounting/migrations.h"
 #include "accounting/pages.h"
@@ -39,21 +40,7 @@ void wallet_close(struct wallet *w)
 int wallet_receipt(struct wallet *w, const struct wallet_row *row, uint64_t seq,
 		   struct receipt *out)
 {
-	struct db_stmt *q;
-	int got;
-	bool ok;
-
-	if (seq > row->seq)
-		return -ENOENT;
-	q = db_prepare(w->db, "SELECT body FROM receipt WHERE session = ? AND seq = ?");
-	db_bind_u64(q, row->id);
-	db_bind_u64(q, seq);
-	got = db_step(q);
-	if (got != 1)
-		return got < 0 ? got : -ENOENT;
-	ok = db_col_blob(q, out, sizeof(*out));
-	db_done(q);
-	return ok ? 0 : -EIO;
+	return seq > row->seq ? -ENOENT : both_receipt(w->db, row->id, seq, out);
 }
 
 /* A head without its receipt: the file is damaged. */
@@ -99,16 +86,6 @@ int wallet_finish(struct wallet *w, int err)
 	return err;
 }
 
-static int terms_add(struct wallet *w, const struct terms *t, const uint8_t hash[static KEY_LEN])
-{
-	struct db_stmt *q = db_prepare(w->db, "INSERT INTO terms(hash, body) VALUES(?, ?) "
-					      "ON CONFLICT(hash) DO NOTHING");
-
-	db_bind_blob(q, hash, KEY_LEN);
-	db_bind_blob(q, t, sizeof(*t));
-	return db_run(q);
-}
-
 static int provider_add(struct wallet *w, const uint8_t key[static KEY_LEN])
 {
 	struct db_stmt *q = db_prepare(w->db, "INSERT INTO provider(key) VALUES(?) "
@@ -144,7 +121,7 @@ int wallet_session(struct wallet *w, const uint8_t session[static SESSION_ID_LEN
 	if (err)
 		return err;
 	terms_hash(hash, terms);
-	err = terms_add(w, terms, hash);
+	err = both_terms_add(w->db, terms);
 	if (!err)
 		err = provider_add(w, terms->body.provider);
 	if (!err)
@@ -271,17 +248,6 @@ int wallet_judge(struct wallet *w, const struct receipt_offer *offer,
 
 /* ---- signing ---- */
 
-static int receipt_add(struct wallet *w, const struct wallet_row *row, const struct receipt *r)
-{
-	struct db_stmt *q =
-		db_prepare(w->db, "INSERT INTO receipt(session, seq, body) VALUES(?, ?, ?)");
-
-	db_bind_u64(q, row->id);
-	db_bind_u64(q, le64_get(r->offer.body.seq));
-	db_bind_blob(q, r, sizeof(*r));
-	return db_run(q);
-}
-
 static int head_raise(struct wallet *w, const struct wallet_row *row, const struct receipt_body *b)
 {
 	struct db_stmt *q = db_prepare(
@@ -312,7 +278,7 @@ static int cosign_new(struct wallet *w, const struct wallet_row *row, const stru
 	int err = judge_form(row, &r->offer);
 
 	if (!err)
-		err = receipt_add(w, row, r);
+		err = both_receipt_add(w->db, row->id, r);
 	if (!err)
 		err = head_raise(w, row, &r->offer.body);
 	return err ? err : provider_raise(w, row, &r->offer.body);

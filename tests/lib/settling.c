@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accounting/both_rows.h"
 #include "accounting/epoch_file.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -139,8 +140,7 @@ static void add(struct store *s, uint64_t n, uint64_t seq, bool last)
 	struct receipt r;
 
 	body_of(&r, s, n, seq);
-	x.seq = seq;
-	must(receipt_row_add(s, &x, &r));
+	must(both_receipt_add(s->db, x.id, &r));
 	if (last)
 		raise(s, &x, &r);
 }
