@@ -155,7 +155,7 @@ static void get(struct api_call *call, const char *path, const struct evkeyvalq 
 	else if (strcmp(path, "/v1/reconcile") == 0)
 		api_reconcile(call, params);
 	else if (strcmp(path, "/v1/epochs") == 0)
-		api_epochs(call, params);
+		api_books(call, QUERY_EPOCHS, params);
 	else
 		api_fail(call, HTTP_NOTFOUND, "no such thing; see docs/api.md for what there is");
 }

@@ -43,7 +43,6 @@ void api_status(struct api_call *call);
 void api_sessions(struct api_call *call);
 void api_descriptor(struct api_call *call);
 void api_books(struct api_call *call, enum query_kind kind, const struct evkeyvalq *params);
-void api_epochs(struct api_call *call, const struct evkeyvalq *params);
 void api_settle(struct api_call *call, const char *body, size_t len);
 void api_forgive(struct api_call *call, const char *body, size_t len);
 void api_grant(struct api_call *call, const char *body, size_t len);
@@ -51,6 +50,9 @@ void api_explain(struct api_call *call, const struct evkeyvalq *params);
 void api_bookings(struct api_call *call, const struct evkeyvalq *params);
 void api_earnings(struct api_call *call, const struct evkeyvalq *params);
 void api_reconcile(struct api_call *call, const struct evkeyvalq *params);
+
+/* A settlement epoch, as lists have it. */
+json_t *api_epoch(const struct node *n, const struct query_epoch *e);
 
 /* Ids as JSON strings: of nodes, payers and providers in base64, of sessions in hex. */
 json_t *api_key(const uint8_t key[static KEY_LEN]);

@@ -1,5 +1,5 @@
-/* What the ledger knows: /v1/credits, /v1/receipts, /v1/terms, /v1/disputes, and POST /v1/grants.
- */
+/* What the ledger knows: /v1/credits, /v1/receipts, /v1/terms, /v1/promises, /v1/disputes,
+ * /v1/epochs, and POST /v1/grants. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,11 +43,18 @@ static json_t *promise(const struct query_promise *p)
 			 api_number(le64_get(b->expires)), "hour", api_number(p->hour * 3600));
 }
 
-static json_t *row(const struct query_rows *rows, uint32_t i)
+static json_t *row(const struct node *n, const struct query_rows *rows, uint32_t i)
 {
-	if (rows->kind == QUERY_CREDITS)
+	switch (rows->kind) {
+	case QUERY_CREDITS:
 		return credit(&rows->credit[i]);
-	return rows->kind == QUERY_PROMISES ? promise(&rows->promise[i]) : exported(rows, i);
+	case QUERY_PROMISES:
+		return promise(&rows->promise[i]);
+	case QUERY_EPOCHS:
+		return api_epoch(n, &rows->epoch[i]);
+	default:
+		return exported(rows, i);
+	}
 }
 
 static const char *list_name(enum query_kind kind)
@@ -65,6 +72,8 @@ static const char *list_name(enum query_kind kind)
 		return "promises";
 	case QUERY_DISPUTES:
 		return "disputes";
+	case QUERY_EPOCHS:
+		return "epochs";
 	default:
 		return "rows"; /* api_reports.c has the others */
 	}
@@ -81,7 +90,7 @@ static void answer_rows(void *arg, int err, const struct query_rows *rows)
 	}
 	list = json_array();
 	for (uint32_t i = 0; i < rows->count; i++)
-		json_array_append_new(list, row(rows, i));
+		json_array_append_new(list, row(call->node, rows, i));
 	api_answer(call, json_pack("{s:o, s:o}", list_name(rows->kind), list, "next",
 				   api_number(rows->next)));
 }

@@ -1,4 +1,4 @@
-/* Settlement: GET /v1/epochs and POST /v1/settle. */
+/* Settlement: POST /v1/settle, and the rows of GET /v1/epochs, a list of api_books.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ static json_t *path_text(const struct node *n, uint64_t epoch)
 			    epoch);
 }
 
-static json_t *epoch_row(const struct node *n, const struct query_epoch *e)
+json_t *api_epoch(const struct node *n, const struct query_epoch *e)
 {
 	const struct batch_head_body *h = &e->head.body;
 	json_t *o = json_pack("{s:o, s:o, s:s, s:o}", "epoch", api_number(e->epoch), "hour",
@@ -64,32 +64,6 @@ static json_t *epoch_row(const struct node *n, const struct query_epoch *e)
 	json_object_set_new(o, "size", api_number(le64_get(h->size)));
 	json_object_set_new(o, "root", api_key(h->root));
 	return o;
-}
-
-static void answer_epochs(void *arg, int err, const struct query_rows *rows)
-{
-	struct api_call *call = arg;
-	json_t *list;
-
-	if (err) {
-		api_fail(call, HTTP_INTERNAL, "the ledger could not answer; see culvertd's log");
-		return;
-	}
-	list = json_array();
-	for (uint32_t i = 0; i < rows->count; i++)
-		json_array_append_new(list, epoch_row(call->node, &rows->epoch[i]));
-	api_answer(call, json_pack("{s:o, s:o}", "epochs", list, "next", api_number(rows->next)));
-}
-
-void api_epochs(struct api_call *call, const struct evkeyvalq *params)
-{
-	const char *after = evhttp_find_header(params, "after");
-	struct query q = {.kind = QUERY_EPOCHS};
-
-	if (after && !text_u64(after, 0, INT64_MAX, &q.after))
-		api_fail(call, HTTP_BADREQUEST, "after is a number, the `next` of the page before");
-	else
-		ledger_query(call->node->ledger, &q, answer_epochs, call);
 }
 
 static void settled(void *arg, int err, const struct ledger_settled *s)
