@@ -128,6 +128,24 @@ int api_request(json_t **out, const char *socket, const char *request, const jso
 	return status;
 }
 
+int api_order(const struct cli *cli, const char *request, json_t *body)
+{
+	struct api_sockets sockets;
+	json_t *answer;
+	int status = api_find(&sockets, cli, API_NODE);
+
+	if (status == STATUS_OK)
+		status = api_request(&answer, sockets.path[0], request, body, false);
+	json_decref(body);
+	if (status != STATUS_OK)
+		return status;
+	if (cli->json)
+		print_json(answer);
+	else
+		json_decref(answer);
+	return STATUS_OK;
+}
+
 int api_first(json_t **out, const struct api_sockets *sockets, const char *request, size_t *which)
 {
 	for (size_t i = 0; i < sockets->count; i++) {

@@ -29,6 +29,12 @@ MUST_CHECK int api_find(struct api_sockets *out, const struct cli *cli, enum api
 MUST_CHECK int api_request(json_t **out, const char *socket, const char *request,
 			   const json_t *body, bool quiet);
 
+/*
+ * Has the node do something ("POST /v1/grants"): finds it, asks, and with --json prints what it
+ * answered. Consumes body. STATUS_OK, or a status that was said.
+ */
+MUST_CHECK int api_order(const struct cli *cli, const char *request, json_t *body);
+
 /* The first of the sockets that answers; its index in *which (may be NULL). */
 MUST_CHECK int api_first(json_t **out, const struct api_sockets *sockets, const char *request,
 			 size_t *which);

@@ -109,30 +109,19 @@ static int send_grant(const struct cli *cli, const struct granting *g)
 {
 	uint64_t expires = g->days ? clock_wall() + g->days * 86400 : 0;
 	char key[2 * NONCE_LEN + 1], text[UNITS_TEXT];
-	struct api_sockets sockets;
-	json_t *body, *answer;
-	int status = api_find(&sockets, cli, API_NODE);
+	json_t *body;
+	int status;
 
-	if (status != STATUS_OK)
-		return status;
 	body = json_pack("{s:i, s:s, s:I, s:I, s:s}", "schema", 1, "payer", g->payer, "amount",
 			 (json_int_t)g->amount, "expires", (json_int_t)expires, "key",
 			 text_hex(key, g->key, NONCE_LEN));
 	if (g->earned)
 		json_object_set_new(body, "from", json_string("earned"));
-	status = api_request(&answer, sockets.path[0], "POST /v1/grants", body, false);
-	json_decref(body);
-	if (status != STATUS_OK)
-		return status;
-	if (cli->json) {
-		print_json(answer);
-		return STATUS_OK;
-	}
-	if (!cli->quiet)
+	status = api_order(cli, "POST /v1/grants", body);
+	if (status == STATUS_OK && !cli->json && !cli->quiet)
 		printf("granted %s credits to %s (key %s)\n", unit_credits(text, g->amount),
 		       g->payer, key);
-	json_decref(answer);
-	return STATUS_OK;
+	return status;
 }
 
 int verb_credits(int argc, char **argv)

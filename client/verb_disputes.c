@@ -228,29 +228,17 @@ static int forgive(const struct cli *cli)
 {
 	uint8_t id[SESSION_ID_LEN];
 	char hex[2 * SESSION_ID_LEN + 1];
-	struct api_sockets sockets;
-	json_t *body, *answer;
 	int status;
 
 	if (cli->words.count != 2 || !text_unhex(id, sizeof(id), cli->words.item[1]))
 		return cli_fail(STATUS_USAGE, "forgive wants a session, 32 hex digits; see culvert "
 					      "disputes --verbose");
-	status = api_find(&sockets, cli, API_NODE);
-	if (status != STATUS_OK)
-		return status;
-	body = json_pack("{s:i, s:s}", "schema", 1, "session", text_hex(hex, id, sizeof(id)));
-	status = api_request(&answer, sockets.path[0], "POST /v1/disputes/forgive", body, false);
-	json_decref(body);
-	if (status != STATUS_OK)
-		return status;
-	if (cli->json) {
-		print_json(answer);
-		return STATUS_OK;
-	}
-	if (!cli->quiet)
+	text_hex(hex, id, sizeof(id));
+	status = api_order(cli, "POST /v1/disputes/forgive",
+			   json_pack("{s:i, s:s}", "schema", 1, "session", hex));
+	if (status == STATUS_OK && !cli->json && !cli->quiet)
 		printf("forgave what session %s left unsigned\n", hex);
-	json_decref(answer);
-	return STATUS_OK;
+	return status;
 }
 
 int verb_disputes(int argc, char **argv)
