@@ -336,3 +336,28 @@ int scenario_receipts(const struct ledger_config *config, uint64_t salt, unsigne
 	ledger_stop(ledger);
 	return child_status;
 }
+
+bool scenario_parallel(unsigned processes,
+		       void (*work)(uint64_t number, void *found, const void *arg), const void *arg,
+		       void *found, size_t size)
+{
+	int pipes[2], status;
+	bool ok = true;
+
+	memset(found, 0, processes * size);
+	if (pipe(pipes) < 0)
+		fatal("pipe");
+	for (unsigned i = 0; i < processes; i++) {
+		if (fork() != 0)
+			continue;
+		work(i, found, arg);
+		_exit(write(pipes[1], found, size) == (ssize_t)size ? 0 : 1);
+	}
+	close(pipes[1]);
+	for (unsigned i = 0; i < processes; i++)
+		ok = read(pipes[0], (char *)found + i * size, size) == (ssize_t)size && ok;
+	for (unsigned i = 0; i < processes; i++)
+		ok = wait(&status) > 0 && status == 0 && ok;
+	close(pipes[0]);
+	return ok;
+}

@@ -35,6 +35,15 @@ int scenario_receipts(const struct ledger_config *config, uint64_t salt, unsigne
  * waited for. */
 int scenario_settle(const struct ledger_config *config, uint64_t salt, unsigned epochs);
 
+/*
+ * Has work(number, found, arg) done in so many processes at once, numbers from 0, each with size
+ * bytes of zero to fill, which come back in found, one after the other in any order. False: one of
+ * them did not end well.
+ */
+bool scenario_parallel(unsigned processes,
+		       void (*work)(uint64_t number, void *found, const void *arg), const void *arg,
+		       void *found, size_t size);
+
 /* waitpid as the ledger's parent calls it, so that its end is seen: linked with --wrap=waitpid. */
 pid_t __wrap_waitpid(pid_t pid, int *status, int options);
 

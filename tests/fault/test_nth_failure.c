@@ -137,11 +137,11 @@ static bool fail_nth(const struct kind *k, uint64_t n, struct result *r)
 
 /* ---- all lives ---- */
 
-static void work(const struct kind *k, int fd, uint64_t first)
+static void work(uint64_t first, void *found, const void *arg)
 {
 	static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS};
+	const struct kind *k = arg;
 	uint64_t step = stride == 1 ? 1 : stride * k->stride;
-	struct result r = {0};
 
 	/* Not cmocka's handlers: a ledger that crashes must be seen to. */
 	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
@@ -149,39 +149,24 @@ static void work(const struct kind *k, int fd, uint64_t first)
 	/* Two in parallel count apart. */
 	page = scenario_own_page();
 	if (only && first == 0)
-		fail_nth(k, only, &r);
-	for (uint64_t n = 1 + first * step; !only && fail_nth(k, n, &r); n += WORKERS * step)
+		fail_nth(k, only, found);
+	for (uint64_t n = 1 + first * step; !only && fail_nth(k, n, found); n += WORKERS * step)
 		continue;
-	_exit(write(fd, &r, sizeof(r)) == sizeof(r) ? 0 : 1);
-}
-
-static void add(struct result *sum, const struct result *r)
-{
-	sum->runs += r->runs;
-	sum->crashed += r->crashed;
-	sum->lied += r->lied;
-	sum->unsound += r->unsound;
-	sum->survived += r->survived;
 }
 
 static void test_kind(void **state)
 {
 	const struct kind *k = *state;
-	struct result sum = {0}, r;
-	int pipes[2], status;
+	struct result sum = {0}, found[WORKERS];
 
-	assert_int_equal(pipe(pipes), 0);
-	for (uint64_t i = 0; i < WORKERS; i++)
-		if (fork() == 0)
-			work(k, pipes[1], i);
-	close(pipes[1]);
+	assert_true(scenario_parallel(WORKERS, work, k, found, sizeof(*found)));
 	for (int i = 0; i < WORKERS; i++) {
-		assert_int_equal(read(pipes[0], &r, sizeof(r)), sizeof(r));
-		add(&sum, &r);
+		sum.runs += found[i].runs;
+		sum.crashed += found[i].crashed;
+		sum.lied += found[i].lied;
+		sum.unsound += found[i].unsound;
+		sum.survived += found[i].survived;
 	}
-	for (int i = 0; i < WORKERS; i++)
-		assert_true(wait(&status) > 0 && status == 0);
-	close(pipes[0]);
 	print_message("%s: %lu lives, %lu crashes, %lu with untrue answers, %lu with wrong books, "
 		      "%lu fsync failures outlived\n",
 		      k->name, (unsigned long)sum.runs, (unsigned long)sum.crashed,

@@ -334,47 +334,30 @@ static void cut_once(uint64_t n, struct result *r)
 	test_dir_remove(place);
 }
 
-static void work(int fd, uint64_t first, uint64_t cuts)
+static void work(uint64_t first, void *found, const void *arg)
 {
-	struct result r = {0};
-
-	for (uint64_t n = first; n < cuts; n += WORKERS)
-		cut_once(n, &r);
-	_exit(write(fd, &r, sizeof(r)) == sizeof(r) ? 0 : 1);
-}
-
-static void add(struct result *sum, const struct result *r)
-{
-	sum->cuts += r->cuts;
-	sum->unopened += r->unopened;
-	sum->unsound += r->unsound;
-	sum->lossy += r->lossy;
-	sum->lost += r->lost;
+	for (uint64_t n = first; n < *(const uint64_t *)arg; n += WORKERS)
+		cut_once(n, found);
 }
 
 static void test_cuts(void **state)
 {
 	uint64_t cuts = scenario_number("FAULT_CUTS", 300);
-	struct result sum = {0}, r;
-	int pipes[2], status;
+	struct result sum = {0}, found[WORKERS];
 
 	(void)state;
 	for (size_t i = 0; i < phase_count; i++)
 		print_message("%s: %zu places for a cut, %zu facts\n", phases[i].name,
 			      phases[i].count, phases[i].facts.count);
 	page->no_sync = 1; /* nothing is to be proved about the process that looks afterwards */
-	assert_int_equal(pipe(pipes), 0);
-	for (uint64_t i = 0; i < WORKERS; i++)
-		if (fork() == 0)
-			work(pipes[1], i, cuts);
-	close(pipes[1]);
+	assert_true(scenario_parallel(WORKERS, work, &cuts, found, sizeof(*found)));
 	for (int i = 0; i < WORKERS; i++) {
-		assert_int_equal(read(pipes[0], &r, sizeof(r)), sizeof(r));
-		add(&sum, &r);
+		sum.cuts += found[i].cuts;
+		sum.unopened += found[i].unopened;
+		sum.unsound += found[i].unsound;
+		sum.lossy += found[i].lossy;
+		sum.lost += found[i].lost;
 	}
-	for (int i = 0; i < WORKERS; i++)
-		assert_true(wait(&status) > 0 && status == 0);
-	close(pipes[0]);
 	print_message("%lu power cuts: %lu not to be opened, %lu with wrong books, %lu with losses "
 		      "(%lu lost)\n",
 		      (unsigned long)sum.cuts, (unsigned long)sum.unopened,
