@@ -142,6 +142,8 @@ static const char *const ledger_steps[] = {
 	"CREATE INDEX session_unsettled ON session(key) WHERE seq > settled_seq;"
 	"ALTER TABLE txn ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0 CHECK(bytes >= 0);"
 	"CREATE INDEX txn_hour ON txn(hour);" EVIDENCE_OTHER
+	/* also looked at for every session that is forgotten: a foreign key */
+	"CREATE INDEX evidence_session ON evidence(session, kind);"
 	"CREATE TABLE promise(id INTEGER PRIMARY KEY,"
 	" issuer BLOB NOT NULL CHECK(length(issuer) = 32),"
 	" serial BLOB NOT NULL CHECK(length(serial) = 16),"
