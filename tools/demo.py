@@ -233,7 +233,7 @@ class Demo:
                 raise Failure(f"the {ns}'s earnings are not what its receipts come to")
         relay, exit_ = sums["relay"], sums["exit"]
         say(f"""
-     client  --- pays {relay['earned'] + exit_['earned']} micro-credits ---+      and {ALLOWANCE} to each out of free allowances,
+     client  --- pays {relay['earned'] + exit_['earned']} micro-credits ---+      and {relay['allowance'] + exit_['allowance']} more out of free allowances,
                                              |      which are nobody's to spend
         relay kestrel  <-- {relay['earned']:6} micro-credits for {relay['bytes'] / 2**20:6.1f} MiB, both signed
         exit  heron    <-- {exit_['earned']:6} micro-credits for {exit_['bytes'] / 2**20:6.1f} MiB, both signed
