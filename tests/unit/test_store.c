@@ -599,31 +599,6 @@ static void test_unpaid_hold_ends(void **state)
 	check_invariants();
 }
 
-/* All that a payer left unsigned is looked at with each of its requests: who only ever leaves more
- * is carried no further, and goes on as soon as it signs. */
-static void test_so_many_debts(void **state)
-{
-	struct receipt_offer offer;
-	struct ledger_payer p;
-	uint8_t id[SESSION_ID_LEN] = {0};
-
-	(void)state;
-	for (uint32_t i = 0; i < ENDED_MAX; i++) {
-		memcpy(id + 8, &i, sizeof(i));
-		assert_int_equal(do_open(ROLE_RELAY, id, alice.id, &p), 0);
-		assert_true(p.window > 0);
-		assert_int_equal(do_close(id, 1, 0), 0);
-	}
-	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
-	assert_int_equal(p.window, 0);
-	assert_int_equal(p.debt, ENDED_MAX);
-	assert_true(p.credit > 0);
-	assert_int_equal(do_unpaid(alice.id, &offer), 0);
-	assert_int_equal(do_cosign(&offer, &alice, &p), 0);
-	assert_true(p.window > 0);
-	check_invariants();
-}
-
 /* When a session ended is nowhere said closer than to the hour. */
 static void test_no_time_below_an_hour(void **state)
 {
@@ -809,7 +784,6 @@ int main(void)
 		TEST(test_given_back_last_first),
 		TEST(test_hold_ahead_expires),
 		TEST(test_unpaid_hold_ends),
-		TEST(test_so_many_debts),
 		TEST(test_no_time_below_an_hour),
 		TEST(test_key_works_once),
 		TEST(test_posting_is_not_repeated),

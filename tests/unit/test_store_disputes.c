@@ -185,13 +185,42 @@ static void test_pages(void **state)
 	check_invariants();
 }
 
+/* All that a payer left unsigned is looked at with each of its requests: who only ever leaves more
+ * is carried no further, and goes on as soon as it signs. */
+static void test_so_many_debts(void **state)
+{
+	struct receipt_offer offer;
+	struct ledger_payer p;
+	uint8_t id[SESSION_ID_LEN] = {0};
+
+	(void)state;
+	for (uint32_t i = 0; i < ENDED_MAX; i++) {
+		memcpy(id + 8, &i, sizeof(i));
+		assert_int_equal(do_open(ROLE_RELAY, id, alice.id, &p), 0);
+		assert_true(p.window > 0);
+		assert_int_equal(do_close(id, 1, 0), 0);
+	}
+	assert_int_equal(do_open(ROLE_RELAY, first, alice.id, &p), 0);
+	assert_int_equal(p.window, 0);
+	assert_int_equal(p.debt, ENDED_MAX);
+	assert_true(p.credit > 0);
+	assert_int_equal(do_unpaid(alice.id, &offer), 0);
+	assert_int_equal(do_cosign(&offer, &alice, &p), 0);
+	assert_true(p.window > 0);
+	check_invariants();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_contradiction_is_kept_once), TEST(test_client_word), TEST(test_forgiven),
-		TEST(test_forgiven_after_work),        TEST(test_pages),
+		TEST(test_contradiction_is_kept_once),
+		TEST(test_client_word),
+		TEST(test_forgiven),
+		TEST(test_forgiven_after_work),
+		TEST(test_pages),
+		TEST(test_so_many_debts),
 	};
 
 	log_init("test", LOG_LEVEL_ERROR);
