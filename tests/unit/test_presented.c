@@ -346,11 +346,15 @@ static void test_shares(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_a_grant_is_taken),      TEST(test_a_receipt_is_taken),
-		TEST(test_foreign_is_refused),    TEST(test_every_bit),
-		TEST(test_a_forger_is_not_heard), TEST(test_shares),
-		TEST(test_forged_terms),          TEST(test_what_passes_is_asked_again),
-		TEST(test_forged_terms),          TEST(test_forgers_in_turns_are_not_heard),
+		TEST(test_a_grant_is_taken),
+		TEST(test_a_receipt_is_taken),
+		TEST(test_foreign_is_refused),
+		TEST(test_every_bit),
+		TEST(test_a_forger_is_not_heard),
+		TEST(test_shares),
+		TEST(test_forged_terms),
+		TEST(test_what_passes_is_asked_again),
+		TEST(test_forgers_in_turns_are_not_heard),
 	};
 
 	crypto_start();
