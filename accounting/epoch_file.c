@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "accounting/batch.h"
-#include "accounting/ordered.h"
+#include "accounting/epoch_content.h"
 #include "accounting/rows.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -22,8 +22,7 @@
 #define TMP_SUFFIX ".tmp"
 
 enum {
-	ROWS = 128,        /* read at once */
-	COUNTED = 1 << 13, /* receipts counted at once */
+	ROWS = 128, /* read at once */
 	/* A slice is over after so long, or so many bytes, which are as many as the disk took in
 	 * about as long the last time. */
 	SLICE_MS = 6,
@@ -33,24 +32,8 @@ enum {
 	CHUNK_MAX = 1 << 24,
 };
 
-/* A session of this epoch. */
-struct settled {
-	uint8_t key[SESSION_ID_LEN];
-	uint64_t id, first, last, paid, before;
-	uint32_t fee_ppm;
-	uint8_t fee_account[KEY_LEN];
-};
-
-/* Over all epochs up to this one. */
-struct total {
-	uint8_t key[KEY_LEN];
-	uint64_t earned, spent;
-};
-
 enum step {
-	STEP_GATHER,
-	STEP_COUNT,
-	STEP_TOTAL,
+	STEP_CONTENT,
 	STEP_OPEN,
 	STEP_TERMS,
 	STEP_SESSIONS,
@@ -67,9 +50,9 @@ struct epoch_file {
 	const char *directory;
 	uint64_t epoch, missing;
 	enum step step;
-	struct ordered *sessions, *terms, *accounts;
+	struct epoch_content *content;
 	/* Where the step is. */
-	uint64_t epoch_at, session_at, seq;
+	uint64_t seq;
 	bool any;
 	uint8_t key[KEY_LEN];
 	/* What the batch says of itself, and the head it was signed with before, if it was. */
@@ -91,9 +74,7 @@ struct epoch_file *epoch_file_begin(struct store *s, const char *directory, uint
 	f->epoch = epoch;
 	f->fd = -1;
 	f->chunk = CHUNK_MIN;
-	f->sessions = ordered_create(sizeof(struct settled), SESSION_ID_LEN);
-	f->terms = ordered_create(KEY_LEN, KEY_LEN);
-	f->accounts = ordered_create(sizeof(struct total), KEY_LEN);
+	f->content = epoch_content_begin(s->db, s->by->id, epoch);
 	return f;
 }
 
@@ -118,9 +99,7 @@ void epoch_file_free(struct epoch_file *f)
 	if (!f)
 		return;
 	file_drop(f);
-	ordered_free(f->sessions);
-	ordered_free(f->terms);
-	ordered_free(f->accounts);
+	epoch_content_free(f->content);
 	free(f);
 }
 
@@ -133,151 +112,6 @@ static const void *next_of(struct epoch_file *f, const struct ordered *set, size
 	if (record)
 		memcpy(f->key, record, key);
 	return record;
-}
-
-/* ---- what belongs to the epoch ---- */
-
-static int gather_row(struct epoch_file *f, struct db_stmt *q)
-{
-	uint8_t key[SESSION_ID_LEN], terms[KEY_LEN];
-	struct settled *x;
-
-	f->session_at = db_col_u64(q);
-	if (!db_col_blob(q, key, sizeof(key)) || !db_col_blob(q, terms, sizeof(terms)))
-		return -EIO;
-	x = ordered_put(f->sessions, key);
-	x->id = f->session_at;
-	x->first = db_col_u64(q);
-	x->last = db_col_u64(q);
-	x->paid = db_col_u64(q);
-	x->before = db_col_u64(q);
-	x->fee_ppm = (uint32_t)db_col_u64(q);
-	if (!db_col_blob(q, x->fee_account, sizeof(x->fee_account)) && x->fee_ppm)
-		return -EIO;
-	ordered_put(f->terms, terms);
-	return 0;
-}
-
-static int step_gather(struct epoch_file *f)
-{
-	struct db_stmt *q = db_prepare(
-		f->s->db, "SELECT t.session, s.key, s.terms, t.first, t.last, t.paid, t.before, "
-			  "s.fee_ppm, s.fee_account FROM settled t JOIN session s "
-			  "ON s.id = t.session WHERE t.epoch = ? AND t.session > ? "
-			  "ORDER BY t.session LIMIT ?");
-	int got, err = 0, rows = 0;
-
-	db_bind_u64(q, f->epoch);
-	db_bind_u64(q, f->session_at);
-	db_bind_u64(q, ROWS);
-	while (!err && (got = db_step(q)) != 0) {
-		err = got < 0 ? got : gather_row(f, q);
-		rows++;
-	}
-	db_done(q);
-	return err ? err : rows == ROWS;
-}
-
-/* A node that took over a client's receipt lacks those between: they are counted, not inferred. */
-static int count_range(struct epoch_file *f, const struct settled *x, uint64_t last)
-{
-	struct db_stmt *q = db_prepare(f->s->db, "SELECT count(*) FROM receipt WHERE session = ? "
-						 "AND seq BETWEEN ? AND ?");
-	uint64_t n = 0;
-	int got;
-
-	db_bind_u64(q, x->id);
-	db_bind_u64(q, f->seq);
-	db_bind_u64(q, last);
-	got = db_step(q);
-	if (got == 1)
-		n = db_col_u64(q);
-	db_done(q);
-	if (got == 1 && n > UINT32_MAX - f->values.receipts)
-		return -ERANGE;
-	f->values.receipts += (uint32_t)n;
-	return got < 0 ? got : 0;
-}
-
-/* f->key is the session before the one at hand, f->seq (0: its first) where in it; so too below. */
-static int step_count(struct epoch_file *f)
-{
-	const struct settled *x = ordered_after(f->sessions, f->any ? f->key : NULL);
-	uint64_t last;
-	int err;
-
-	if (!x) {
-		f->any = false;
-		return 0;
-	}
-	if (!f->seq)
-		f->seq = x->first;
-	last = x->last - f->seq < COUNTED ? x->last : f->seq + COUNTED - 1;
-	err = count_range(f, x, last);
-	f->seq = last + 1;
-	if (last == x->last) {
-		memcpy(f->key, x->key, sizeof(x->key));
-		f->any = true;
-		f->seq = 0;
-	}
-	return err ? err : 1;
-}
-
-static int total_add(struct epoch_file *f, const uint8_t *key, uint64_t earned, uint64_t spent)
-{
-	struct total *t;
-
-	if (!earned && !spent)
-		return 0;
-	t = ordered_put(f->accounts, key);
-	if (__builtin_add_overflow(t->earned, earned, &t->earned) ||
-	    __builtin_add_overflow(t->spent, spent, &t->spent))
-		return -ERANGE;
-	return 0;
-}
-
-static int total_row(struct epoch_file *f, struct db_stmt *q)
-{
-	uint64_t paid, before, fee;
-	uint8_t payer[KEY_LEN], fee_account[KEY_LEN] = {0};
-	uint32_t ppm;
-	int err;
-
-	f->epoch_at = db_col_u64(q);
-	f->session_at = db_col_u64(q);
-	paid = db_col_u64(q);
-	before = db_col_u64(q);
-	if (!db_col_blob(q, payer, sizeof(payer)))
-		return -EIO;
-	ppm = (uint32_t)db_col_u64(q);
-	if (!db_col_blob(q, fee_account, sizeof(fee_account)) && ppm)
-		return -EIO;
-	fee = batch_fee(paid, ppm) - batch_fee(before, ppm);
-	err = total_add(f, payer, 0, paid - before);
-	if (!err)
-		err = total_add(f, f->s->by->id, paid - before - fee, 0);
-	return err ? err : total_add(f, fee_account, fee, 0);
-}
-
-static int step_total(struct epoch_file *f)
-{
-	struct db_stmt *q = db_prepare(
-		f->s->db, "SELECT t.epoch, t.session, t.paid, t.before, s.payer, s.fee_ppm, "
-			  "s.fee_account FROM settled t JOIN session s ON s.id = t.session "
-			  "WHERE (t.epoch, t.session) > (?, ?) AND t.epoch <= ? "
-			  "ORDER BY t.epoch, t.session LIMIT ?");
-	int got, err = 0, rows = 0;
-
-	db_bind_u64(q, f->epoch_at);
-	db_bind_u64(q, f->session_at);
-	db_bind_u64(q, f->epoch);
-	db_bind_u64(q, ROWS);
-	while (!err && (got = db_step(q)) != 0) {
-		err = got < 0 ? got : total_row(f, q);
-		rows++;
-	}
-	db_done(q);
-	return err ? err : rows == ROWS;
 }
 
 /* ---- the head's numbers ---- */
@@ -334,18 +168,20 @@ static int head_values(struct epoch_file *f)
 
 	if (err)
 		return err;
+	v->receipts = f->content->receipts;
 	if (f->has_head && le32_get(f->old.body.receipts) > v->receipts) {
 		f->missing = le32_get(f->old.body.receipts) - v->receipts;
 		return -ENODATA;
 	}
-	if (ordered_count(f->sessions) > UINT32_MAX || ordered_count(f->accounts) > UINT32_MAX)
+	if (ordered_count(f->content->sessions) > UINT32_MAX ||
+	    ordered_count(f->content->accounts) > UINT32_MAX)
 		return -ERANGE;
 	v->network = f->s->config.network;
 	memcpy(v->node, f->s->by->id, KEY_LEN);
 	v->epoch = f->epoch;
-	v->terms = (uint32_t)ordered_count(f->terms);
-	v->sessions = (uint32_t)ordered_count(f->sessions);
-	v->accounts = (uint32_t)ordered_count(f->accounts);
+	v->terms = (uint32_t)ordered_count(f->content->terms);
+	v->sessions = (uint32_t)ordered_count(f->content->sessions);
+	v->accounts = (uint32_t)ordered_count(f->content->accounts);
 	return 0;
 }
 
@@ -377,6 +213,11 @@ static int file_create_tmp(struct epoch_file *f)
 	return f->fd < 0 ? -errno : 0;
 }
 
+static int step_content(struct epoch_file *f)
+{
+	return epoch_content_read(f->content);
+}
+
 static int step_open(struct epoch_file *f)
 {
 	uint8_t peaks[MERKLE_LEVELS][KEY_LEN];
@@ -397,7 +238,7 @@ static int step_open(struct epoch_file *f)
 
 static int step_terms(struct epoch_file *f)
 {
-	const uint8_t *hash = next_of(f, f->terms, KEY_LEN);
+	const uint8_t *hash = next_of(f, f->content->terms, KEY_LEN);
 	struct db_stmt *q;
 	struct terms t;
 	int got;
@@ -419,7 +260,7 @@ static int step_terms(struct epoch_file *f)
 
 static int step_sessions(struct epoch_file *f)
 {
-	const struct settled *x = next_of(f, f->sessions, SESSION_ID_LEN);
+	const struct epoch_session *x = next_of(f, f->content->sessions, SESSION_ID_LEN);
 	struct batch_session_values v;
 	struct batch_session record;
 	int err;
@@ -440,8 +281,9 @@ static int step_sessions(struct epoch_file *f)
 	return err ? err : 1;
 }
 
-/* Some receipts of a session, from number seq on: how many, or -errno. */
-static int receipts_put(struct epoch_file *f, const struct settled *x)
+/* f->key is the session before the one at hand, f->seq (0: its first) where in it. Some receipts of
+ * x, from number seq on: how many, or -errno. */
+static int receipts_put(struct epoch_file *f, const struct epoch_session *x)
 {
 	struct db_stmt *q = db_prepare(f->s->db, "SELECT seq, body FROM receipt WHERE session = ? "
 						 "AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?");
@@ -467,7 +309,7 @@ static int receipts_put(struct epoch_file *f, const struct settled *x)
 
 static int step_receipts(struct epoch_file *f)
 {
-	const struct settled *x = ordered_after(f->sessions, f->any ? f->key : NULL);
+	const struct epoch_session *x = ordered_after(f->content->sessions, f->any ? f->key : NULL);
 	int rows;
 
 	if (!x) {
@@ -489,7 +331,7 @@ static int step_receipts(struct epoch_file *f)
 
 static int step_accounts(struct epoch_file *f)
 {
-	const struct total *t = next_of(f, f->accounts, KEY_LEN);
+	const struct epoch_total *t = next_of(f, f->content->accounts, KEY_LEN);
 	struct batch_account record;
 	int err;
 
@@ -567,8 +409,7 @@ static int step_rename(struct epoch_file *f)
 /* ---- slices ---- */
 
 static int (*const steps[STEPS])(struct epoch_file *f) = {
-	[STEP_GATHER] = step_gather,     [STEP_COUNT] = step_count,
-	[STEP_TOTAL] = step_total,       [STEP_OPEN] = step_open,
+	[STEP_CONTENT] = step_content,   [STEP_OPEN] = step_open,
 	[STEP_TERMS] = step_terms,       [STEP_SESSIONS] = step_sessions,
 	[STEP_RECEIPTS] = step_receipts, [STEP_ACCOUNTS] = step_accounts,
 	[STEP_FINISH] = step_finish,     [STEP_ENTER] = step_enter,
@@ -582,7 +423,7 @@ static int file_step(struct epoch_file *f)
 
 	if (more)
 		return more;
-	f->session_at = f->seq = 0;
+	f->seq = 0;
 	return ++f->step < STEPS;
 }
 
