@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "proto/crypto.h"
 
 enum {
 	LOCK_MS = 5000, /* how long another process may take to let go */
@@ -87,15 +88,22 @@ static void lock_note(const char *path, int fd, const char *note)
 
 /* ---- how the last process ended ---- */
 
-/* Names one state of one file: a copy put back, or another program's work, reads otherwise. */
+/* Names one state of one file: a copy put back, or another program's work, reads otherwise. A hash,
+ * for no time finer than an hour is written down. */
 static bool clean_note(char out[static NOTE_MAX], const char *path)
 {
+	char hex[2 * KEY_LEN + 1];
+	uint8_t hash[KEY_LEN];
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
 		return false;
-	snprintf(out, NOTE_MAX, "clean %ju %jd %jd.%09ld", (uintmax_t)st.st_ino,
-		 (intmax_t)st.st_size, (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+
+	const uint64_t state[] = {(uint64_t)st.st_ino, (uint64_t)st.st_size,
+				  (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
+
+	hash256(hash, state, sizeof(state));
+	snprintf(out, NOTE_MAX, "clean %s", text_hex(hex, hash, KEY_LEN));
 	return true;
 }
 
