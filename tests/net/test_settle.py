@@ -19,7 +19,7 @@ FREE = 2 * MIB
 ROUNDS = 6
 
 lab, suite = Lab("settle"), Suite()
-exit_ = Node(lab, "exit", "exit", 3, Price={"FreeAllowance": 1 << 40, "ExitPerGiB": PRICE})
+exit_ = Node(lab, "exit", "exit", 3, Price={"FreeAllowance": 10**12, "ExitPerGiB": PRICE})
 relay = Node(lab, "relay", "relay", 2, Relay={"Exit": [exit_.descriptor]},
              Price={"FreeAllowance": FREE, "RelayPerGiB": PRICE, "ReceiptEvery": "1 s"})
 batches = relay.dir / "data/settlement"
