@@ -90,12 +90,15 @@ def traffic():
 
 def rest():
     """Nothing moves any more, and all is signed."""
+    state, since = None, 0.0
+
     def quiet():
-        before = client.api(f"/v1/reconcile?session={sessions['relay']}")["rows"], lost()
-        time.sleep(13)  # a passive keepalive comes 10 s after the last answer
-        after = client.api(f"/v1/reconcile?session={sessions['relay']}")["rows"], lost()
-        return before == after and not any(r.get("line") == "since_receipt" for r in after[0])
-    wait_for(quiet, "rest", 120)
+        nonlocal state, since
+        now = client.api(f"/v1/reconcile?session={sessions['relay']}")["rows"], lost()
+        if now != state or any(r.get("line") == "since_receipt" for r in now[0]):
+            state, since = now, time.monotonic()
+        return time.monotonic() - since > 12  # a passive keepalive comes 10 s after the last answer
+    wait_for(quiet, "rest", 120, step=0.5)
 
 
 def adds_up_at_rest():
