@@ -37,14 +37,20 @@ def copy(node, name):
             shutil.copy2(node.dir / "data" / file, books(node, name) / file)
 
 
+def ledger(node):
+    """Its ledger's pid."""
+    children = pathlib.Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children").read_text().split()
+    found = [int(pid) for pid in children if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "culvert-ledger"]
+    suite.equal(len(found), 1, f"{node.name} has a ledger")
+    return found[0]
+
+
 def snapshot(node, name):
     """The same of a node that runs and goes on: its ledger stands still for a moment."""
-    children = pathlib.Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children").read_text().split()
-    ledger = [int(pid) for pid in children if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "culvert-ledger"]
-    suite.equal(len(ledger), 1, f"{node.name} has a ledger")
-    os.kill(ledger[0], signal.SIGSTOP)
+    pid = ledger(node)
+    os.kill(pid, signal.SIGSTOP)
     copy(node, name)
-    os.kill(ledger[0], signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
 
 
 def restore(node, name):
@@ -91,12 +97,23 @@ def sessions():
 
 
 def connected_anew(before):
-    wait_for(lambda: not set(before) & set(sessions()) and client.connected(), f"new sessions with both ({client.log()[-500:]})", 60)
+    wait_for(lambda: not set(before) & set(sessions()) and client.connected(), "new sessions with both", 60)
+
+
+def ended(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def kill():
+    """Nobody may be at the files any more: the ledger commits what it had and goes a moment after its node."""
+    ledgers = [ledger(node) for node in nodes]
     for node in nodes:
         node.kill()
+    for pid in ledgers:
+        wait_for(lambda pid=pid: ended(pid), f"ledger {pid} to end")
 
 
 def start():
