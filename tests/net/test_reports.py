@@ -101,23 +101,31 @@ def rest():
     wait_for(quiet, "rest", 120, step=0.5)
 
 
-def adds_up_at_rest():
-    for _ in range(4):  # a keepalive may come just then
+def answers():
+    """What all three say at one moment: asked again if a datagram came between the first question and the last."""
+    for _ in range(4):
         rest()
-        gone, answer = lost(), report(client, "reconcile", sessions["relay"])
-        time.sleep(2.5)
-        if (gone, answer) == (lost(), client.ask("reconcile", sessions["relay"])):
+        first = lost(), client.ask("reconcile", sessions["relay"])
+        asked = {node: report(node, "reconcile", sessions[node.name]) for node in (relay, exit_)}
+        by_exit, status = report(client, "reconcile", sessions["exit"]), relay.status()
+        full = sum(socket_drops(lab, ns) for ns in ("client", "relay", "exit"))
+        last = lost(), report(client, "reconcile", sessions["relay"])
+        if first == last:
             break
+    return *last, by_exit, asked, status, full
+
+
+def adds_up_at_rest():
+    gone, answer, by_exit, asked, status, full = answers()
     rows = rows_of(answer)
-    unanswered = relay.status()["relay"]["unanswered"] * INITIATION
+    unanswered = status["relay"]["unanswered"] * INITIATION
     suite.check(all(gone.values()), f"nft lost {gone}, unanswered initiations {unanswered}")
     suite.equal((answer["pair"], answer["live"]), (sessions["exit"], True), "the relay's session knows the exit's")
-    full = sum(socket_drops(lab, ns) for ns in ("client", "relay", "exit"))
     lines = {"up1": -rows.get("before_relay", (0, 0))[0] - unanswered, "down1": rows.get("behind_relay", (0, 0))[1],
              "up2": -rows.get("relay_to_exit", (0, 0))[0] - rows.get("only_exit_bills", (0, 0))[0], "down2": rows.get("exit_to_relay", (0, 0))[1]}
     # What a node turned away it names itself.
     for node, up, down in ((relay, "up1", "down2"), (exit_, "up2", None)):
-        for row in report(node, "reconcile", sessions[node.name])["rows"]:
+        for row in asked[node]["rows"]:
             if row.get("line") and row["line"] != "unanswered":
                 gone[up] -= row["up"]
                 if down:
@@ -127,10 +135,9 @@ def adds_up_at_rest():
     else:
         suite.equal(lines, gone, "the lines of loss are what nft dropped on each way and the nodes turned away, to the byte")
     suite.equal(set(rows) - {"device", "relay", "exit", "before_relay", "behind_relay", "relay_to_exit", "exit_to_relay", "only_exit_bills"}, set(), "no other difference")
-    seen = rows_of(report(client, "reconcile", sessions["exit"]))
-    suite.equal(seen, rows, "asked by the exit's session: the same")
+    suite.equal(rows_of(by_exit), rows, "asked by the exit's session: the same")
     for node in (relay, exit_):
-        own = rows_of(report(node, "reconcile", sessions[node.name]))
+        own = rows_of(asked[node])
         suite.equal((own["carried"], own["issued"], own["signed"]), (rows[node.name],) * 3, f"the {node.name}'s own count is what it claims")
         suite.check(own["heard"][0] >= own["carried"][0], f"the {node.name} heard {own['heard']}, carried {own['carried']}")
         print(in_words(node, "reconcile", sessions[node.name]))
