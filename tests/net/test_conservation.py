@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every byte is somewhere: metered = received at the far socket + counted losses, difference exactly 0, over a million
 datagrams with loss behind the relay, rekeys, rebinds across workers, and window stalls."""
+# Runs alone: at full speed, and no far socket may overflow.
 import os
 
 from lab import Suite

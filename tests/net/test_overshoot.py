@@ -3,6 +3,7 @@
 
 The exit meters by reading its device, so there is an overshoot: what flows between two readings and while nft is at it.
 """
+# Runs alone: at full speed, and how fast the exit is at it is what it shows.
 import os
 import subprocess
 import sys

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """500 clients with sessions on one relay: all receipts signed by both sides and verified offline."""
+# Runs alone: 500 clients at full speed, and no far socket may overflow.
 from lab import Suite, wait_for
 from nodes import verify_offline
 from swarm import Swarm

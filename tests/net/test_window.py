@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A client that stops signing gets exactly its window and not one byte more; once it signs, forwarding goes on within 50 ms."""
+# Runs alone: 50 ms are a promise.
 from lab import Suite
 from swarm import Swarm
 

@@ -1,6 +1,8 @@
 /*
  * Settling is done between requests: while the ledger process settles, prunes and makes again what
  * takes it seconds, whoever asks it something is answered as ever, and a receipt is signed as ever.
+ *
+ * Runs alone: it holds shares of time.
  */
 #include "tests/lib/unit.h"
 
