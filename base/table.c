@@ -6,36 +6,77 @@
 
 #include "base/siphash.h"
 
-struct table {
-	struct siphash_key hash_key;
-	size_t mask; /* cells - 1; cells is a power of two, at most half of them used */
-	size_t key_len;
-	size_t capacity;
-	size_t count;
-	uint32_t *values; /* TABLE_NONE: the cell is empty */
-	uint8_t *keys;
+enum {
+	LINE = 64,
 };
 
-struct table *table_create(size_t capacity, size_t key_len)
+/* All zero: empty. */
+struct cell {
+	uint32_t hash;  /* never 0 in use */
+	uint32_t value; /* whose key is behind it, or where the owner keeps it */
+};
+
+struct table {
+	struct siphash_key hash_key;
+	size_t cells; /* at most three in four used */
+	size_t cell_size;
+	size_t key_len;
+	const uint8_t *keys; /* the owner's; NULL: they are in the cells */
+	size_t stride;
+	uint8_t *first; /* in memory, at the start of a cache line */
+	void *memory;
+	size_t capacity;
+	size_t count;
+};
+
+/* A power of two up to a line, or whole lines: no cell of a line or less straddles two. */
+static size_t cell_size(size_t key_len)
+{
+	size_t size = sizeof(struct cell);
+
+	while (size < sizeof(struct cell) + key_len)
+		size *= 2;
+	return size;
+}
+
+static struct table *create(size_t capacity, size_t size)
 {
 	struct table *t = calloc(1, sizeof(*t));
-	size_t cells = 8;
 
 	if (!t)
 		return NULL;
-	while (cells < capacity * 2)
-		cells *= 2;
-	t->mask = cells - 1;
-	t->key_len = key_len;
 	t->capacity = capacity;
-	t->values = malloc(cells * sizeof(*t->values));
-	t->keys = calloc(cells, key_len);
-	if (!t->values || !t->keys ||
+	t->cell_size = size;
+	t->cells = capacity + capacity / 3 + 2;
+	/* From fresh pages if it is large: what is not touched costs nothing. */
+	t->memory = calloc(1, t->cells * size + LINE);
+	if (!t->memory ||
 	    getrandom(&t->hash_key, sizeof(t->hash_key), 0) != (ssize_t)sizeof(t->hash_key)) {
 		table_destroy(t);
 		return NULL;
 	}
-	memset(t->values, 0xff, cells * sizeof(*t->values));
+	t->first = (uint8_t *)t->memory + (LINE - (uintptr_t)t->memory % LINE);
+	return t;
+}
+
+struct table *table_create(size_t capacity, size_t key_len)
+{
+	struct table *t = create(capacity, cell_size(key_len));
+
+	if (t)
+		t->key_len = key_len;
+	return t;
+}
+
+struct table *table_create_over(size_t capacity, size_t key_len, const void *keys, size_t stride)
+{
+	struct table *t = create(capacity, sizeof(struct cell));
+
+	if (!t)
+		return NULL;
+	t->key_len = key_len;
+	t->keys = keys;
+	t->stride = stride;
 	return t;
 }
 
@@ -43,72 +84,120 @@ void table_destroy(struct table *t)
 {
 	if (!t)
 		return;
-	free(t->values);
-	free(t->keys);
+	free(t->memory);
 	free(t);
 }
 
-static uint8_t *cell_key(const struct table *t, size_t cell)
+static struct cell *cell_at(const struct table *t, size_t i)
 {
-	return t->keys + cell * t->key_len;
+	return (struct cell *)(t->first + i * t->cell_size);
 }
 
-static size_t home(const struct table *t, const void *key)
+static const void *key_of(const struct table *t, const struct cell *c)
 {
-	return siphash(&t->hash_key, key, t->key_len) & t->mask;
+	return t->keys ? t->keys + c->value * t->stride : (const uint8_t *)(c + 1);
 }
 
-/* The cell that holds key, or the empty cell where it would go. */
-static size_t probe(const struct table *t, const void *key)
+/* Where an entry goes if nothing is in its way; hashes are spread evenly over the cells. */
+static size_t home(const struct table *t, uint32_t hash)
 {
-	size_t cell = home(t, key);
+	return (size_t)((uint64_t)hash * t->cells >> 32);
+}
 
-	while (t->values[cell] != TABLE_NONE && memcmp(cell_key(t, cell), key, t->key_len) != 0)
-		cell = (cell + 1) & t->mask;
-	return cell;
+static size_t after(const struct table *t, size_t i)
+{
+	return i + 1 == t->cells ? 0 : i + 1;
+}
+
+/* How far i lies behind from, going round. */
+static size_t behind(const struct table *t, size_t i, size_t from)
+{
+	return i >= from ? i - from : i + t->cells - from;
+}
+
+uint32_t table_hash(const struct table *t, const void *key)
+{
+	uint32_t hash = (uint32_t)siphash(&t->hash_key, key, t->key_len);
+
+	return hash ? hash : 1;
+}
+
+void table_prefetch(const struct table *t, uint32_t hash)
+{
+	__builtin_prefetch(cell_at(t, home(t, hash)));
+}
+
+uint32_t table_peek(const struct table *t, uint32_t hash)
+{
+	const struct cell *c;
+
+	for (size_t i = home(t, hash); (c = cell_at(t, i))->hash; i = after(t, i))
+		if (c->hash == hash)
+			return c->value;
+	return TABLE_NONE;
+}
+
+/* The cell that holds key, or the empty one where it would go. */
+static size_t probe(const struct table *t, const void *key, uint32_t hash)
+{
+	const struct cell *c;
+	size_t i = home(t, hash);
+
+	for (; (c = cell_at(t, i))->hash; i = after(t, i))
+		if (c->hash == hash && memcmp(key_of(t, c), key, t->key_len) == 0)
+			break;
+	return i;
+}
+
+uint32_t table_find_hashed(const struct table *t, const void *key, uint32_t hash)
+{
+	const struct cell *c = cell_at(t, probe(t, key, hash));
+
+	return c->hash ? c->value : TABLE_NONE;
 }
 
 uint32_t table_find(const struct table *t, const void *key)
 {
-	return t->values[probe(t, key)];
+	return table_find_hashed(t, key, table_hash(t, key));
 }
 
 bool table_put(struct table *t, const void *key, uint32_t value)
 {
-	size_t cell = probe(t, key);
+	uint32_t hash = table_hash(t, key);
+	struct cell *c = cell_at(t, probe(t, key, hash));
 
-	if (t->values[cell] == TABLE_NONE) {
+	if (!c->hash) {
 		if (t->count == t->capacity)
 			return false;
 		t->count++;
-		memcpy(cell_key(t, cell), key, t->key_len);
+		c->hash = hash;
+		if (!t->keys)
+			memcpy(c + 1, key, t->key_len);
 	}
-	t->values[cell] = value;
+	c->value = value;
 	return true;
 }
 
 bool table_remove(struct table *t, const void *key)
 {
-	size_t hole = probe(t, key), cell = hole;
+	size_t hole = probe(t, key, table_hash(t, key)), i = hole;
+	const struct cell *c;
 
-	if (t->values[hole] == TABLE_NONE)
+	if (!cell_at(t, hole)->hash)
 		return false;
 	t->count--;
 	/* Pull back every later entry of the run whose home does not lie after the hole. */
 	for (;;) {
-		size_t want;
-
-		cell = (cell + 1) & t->mask;
-		if (t->values[cell] == TABLE_NONE)
+		i = after(t, i);
+		c = cell_at(t, i);
+		if (!c->hash)
 			break;
-		want = home(t, cell_key(t, cell));
-		if (((cell - want) & t->mask) < ((cell - hole) & t->mask))
+		if (behind(t, i, home(t, c->hash)) < behind(t, i, hole))
 			continue;
-		t->values[hole] = t->values[cell];
-		memcpy(cell_key(t, hole), cell_key(t, cell), t->key_len);
-		hole = cell;
+		memcpy(cell_at(t, hole), c, t->cell_size);
+		hole = i;
 	}
-	t->values[hole] = TABLE_NONE;
+	cell_at(t, hole)->hash = 0;
 	return true;
 }
 

@@ -1,0 +1,2 @@
+# Tests of tables.
+WRAP_test_table = -Wl,--wrap=siphash
