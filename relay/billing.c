@@ -81,9 +81,9 @@ void billing_stands(struct relay *r, struct relay_payer *payer, const struct led
 /* A debt made while the payer has other sessions is shown to one of them. */
 static void show_debt(struct relay *r, const struct relay_payer *payer)
 {
-	for (struct relay_session *s = registry_next(r->registry, NULL); s && payer->debt > 0;
-	     s = registry_next(r->registry, s)) {
-		if (s->phase != PHASE_LIVE || registry_payer(r->registry, s) != payer)
+	for (struct relay_session *s = registry_of_payer(r->registry, payer); s && payer->debt > 0;
+	     s = registry_behind(r->registry, s, LIST_PAYER)) {
+		if (s->phase != PHASE_LIVE)
 			continue;
 		if (!s->bill.has_debt)
 			billing_debt(r, s);
@@ -238,10 +238,9 @@ void billing_drop_debt(struct relay *r, struct relay_session *s)
 /* A debt that other sessions show is paid: nobody is asked for it again. */
 static void drop_debts(struct relay *r, const struct relay_payer *payer, const uint8_t *id)
 {
-	for (struct relay_session *s = registry_next(r->registry, NULL); s && r->showing;
-	     s = registry_next(r->registry, s))
-		if (registry_payer(r->registry, s) == payer && s->bill.has_debt &&
-		    memcmp(s->bill.debt.body.session, id, SESSION_ID_LEN) == 0)
+	for (struct relay_session *s = registry_of_payer(r->registry, payer); s && r->showing;
+	     s = registry_behind(r->registry, s, LIST_PAYER))
+		if (s->bill.has_debt && memcmp(s->bill.debt.body.session, id, SESSION_ID_LEN) == 0)
 			billing_drop_debt(r, s);
 }
 
@@ -390,10 +389,9 @@ void billing_debt(struct relay *r, struct relay_session *s)
 
 struct relay_session *billing_debt_holder(struct relay *r, const uint8_t *owner, const uint8_t *id)
 {
-	for (struct relay_session *s = registry_next(r->registry, NULL); s && r->showing;
-	     s = registry_next(r->registry, s))
-		if (s->bill.has_debt && memcmp(s->owner, owner, KEY_LEN) == 0 &&
-		    memcmp(s->bill.debt.body.session, id, SESSION_ID_LEN) == 0)
+	for (struct relay_session *s = registry_of_owner(r->registry, owner); s && r->showing;
+	     s = registry_behind(r->registry, s, LIST_OWNER))
+		if (s->bill.has_debt && memcmp(s->bill.debt.body.session, id, SESSION_ID_LEN) == 0)
 			return s;
 	return NULL;
 }

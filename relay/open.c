@@ -113,9 +113,9 @@ static void again(struct relay *r, struct relay_session *s, const struct asker *
  */
 static bool replace(struct relay *r, const uint8_t owner[static KEY_LEN], uint32_t exit)
 {
-	for (struct relay_session *s = registry_next(r->registry, NULL); s;
-	     s = registry_next(r->registry, s)) {
-		if (s->exit != exit || memcmp(s->owner, owner, KEY_LEN) != 0)
+	for (struct relay_session *s = registry_of_owner(r->registry, owner); s;
+	     s = registry_behind(r->registry, s, LIST_OWNER)) {
+		if (s->exit != exit)
 			continue;
 		if (s->phase == PHASE_OPENING)
 			return false;
@@ -184,7 +184,7 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 		relay_refuse(r, a, why);
 		return;
 	}
-	s = registry_add(r->registry, open->payer, hash);
+	s = registry_add(r->registry, a->caller.client, open->payer, hash);
 	if (!s) {
 		make_room(r);
 		relay_refuse(r, a, REFUSED_FULL);
@@ -192,7 +192,6 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 	}
 	s->exit = exit;
 	r->exits.slot[exit].sessions++;
-	memcpy(s->owner, a->caller.client, KEY_LEN);
 	s->opener = *a;
 	s->expires = le64_get(r->self.body.relay_terms.body.expires);
 	s->born_ms = s->active_ms = clock_ms();

@@ -10,7 +10,7 @@ struct registry {
 	uint32_t capacity, serial;
 	uint32_t free_sessions, free_payers; /* how many are on each stack */
 	uint32_t *free_session, *free_payer;
-	struct table *by_id, *by_statement, *by_payer;
+	struct table *by_id, *by_statement, *by_payer, *by_owner;
 	struct relay_session *session;
 	struct relay_payer *payer;
 };
@@ -36,7 +36,8 @@ struct registry *registry_create(uint32_t max_sessions)
 	g->by_id = table_create(max_sessions, SESSION_ID_LEN);
 	g->by_statement = table_create(max_sessions, KEY_LEN);
 	g->by_payer = table_create(max_sessions, KEY_LEN);
-	if (!g->by_id || !g->by_statement || !g->by_payer)
+	g->by_owner = table_create(max_sessions, KEY_LEN);
+	if (!g->by_id || !g->by_statement || !g->by_payer || !g->by_owner)
 		fatalx("relay: no memory for the session table; lower MaxSessions");
 	return g;
 }
@@ -49,6 +50,7 @@ void registry_destroy(struct registry *g)
 	table_destroy(g->by_id);
 	table_destroy(g->by_statement);
 	table_destroy(g->by_payer);
+	table_destroy(g->by_owner);
 	free(g->session);
 	free(g->payer);
 	free(g->free_session);
@@ -69,13 +71,33 @@ static uint32_t payer_slot(struct registry *g, const uint8_t *id)
 	if (slot != TABLE_NONE)
 		return slot;
 	slot = g->free_payer[--g->free_payers];
-	g->payer[slot] = (struct relay_payer){0};
+	g->payer[slot] = (struct relay_payer){.first = TABLE_NONE};
 	memcpy(g->payer[slot].id, id, KEY_LEN);
 	put(g->by_payer, id, slot);
 	return slot;
 }
 
-struct relay_session *registry_add(struct registry *g, const uint8_t payer[static KEY_LEN],
+static void list_remove(struct registry *g, uint32_t *first, enum registry_list list,
+			uint32_t handle)
+{
+	while (*first != handle)
+		first = &g->session[*first].next[list];
+	*first = g->session[handle].next[list];
+}
+
+static void list_of_owner_remove(struct registry *g, const struct relay_session *s)
+{
+	uint32_t first = table_find(g->by_owner, s->owner);
+
+	list_remove(g, &first, LIST_OWNER, s->handle);
+	if (first == TABLE_NONE)
+		table_remove(g->by_owner, s->owner);
+	else
+		put(g->by_owner, s->owner, first);
+}
+
+struct relay_session *registry_add(struct registry *g, const uint8_t owner[static KEY_LEN],
+				   const uint8_t payer[static KEY_LEN],
 				   const uint8_t statement[static KEY_LEN])
 {
 	struct relay_session *s;
@@ -94,8 +116,13 @@ struct relay_session *registry_add(struct registry *g, const uint8_t payer[stati
 	crypto_random(s->id, sizeof(s->id));
 	crypto_random(s->bind.key, sizeof(s->bind.key));
 	memcpy(s->statement, statement, KEY_LEN);
+	memcpy(s->owner, owner, KEY_LEN);
 	put(g->by_id, s->id, handle);
 	put(g->by_statement, s->statement, handle);
+	s->next[LIST_OWNER] = table_find(g->by_owner, owner);
+	put(g->by_owner, owner, handle);
+	s->next[LIST_PAYER] = g->payer[s->payer].first;
+	g->payer[s->payer].first = handle;
 	g->payer[s->payer].sessions++;
 	return s;
 }
@@ -108,6 +135,8 @@ void registry_remove(struct registry *g, struct relay_session *s)
 	share_leave(&payer->group, &s->share);
 	table_remove(g->by_id, s->id);
 	table_remove(g->by_statement, s->statement);
+	list_of_owner_remove(g, s);
+	list_remove(g, &payer->first, LIST_PAYER, handle);
 	if (--payer->sessions == 0) {
 		table_remove(g->by_payer, payer->id);
 		g->free_payer[g->free_payers++] = s->payer;
@@ -141,6 +170,22 @@ struct relay_session *registry_next(struct registry *g, const struct relay_sessi
 		if (g->session[i].phase != PHASE_FREE)
 			return &g->session[i];
 	return NULL;
+}
+
+struct relay_session *registry_of_payer(struct registry *g, const struct relay_payer *payer)
+{
+	return registry_by_handle(g, payer->first);
+}
+
+struct relay_session *registry_of_owner(struct registry *g, const uint8_t owner[static KEY_LEN])
+{
+	return registry_by_handle(g, table_find(g->by_owner, owner));
+}
+
+struct relay_session *registry_behind(struct registry *g, const struct relay_session *s,
+				      enum registry_list list)
+{
+	return registry_by_handle(g, s->next[list]);
 }
 
 struct relay_session *registry_oldest_ended(struct registry *g)

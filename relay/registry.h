@@ -69,10 +69,18 @@ struct session_bill {
 	bool has_debt, debt_cosigning;
 };
 
+/* A session is in one list of each kind; the newest is first. */
+enum registry_list {
+	LIST_PAYER, /* all of one payer */
+	LIST_OWNER, /* all of one client */
+	LIST_COUNT,
+};
+
 struct relay_session {
 	enum session_phase phase;
 	uint32_t handle, serial;
 	uint32_t payer, exit; /* slots */
+	uint32_t next[LIST_COUNT];
 	uint8_t id[SESSION_ID_LEN];
 	uint8_t owner[KEY_LEN];
 	uint8_t statement[KEY_LEN]; /* hash of the open statement: the same OPEN is the same session
@@ -95,6 +103,7 @@ struct relay_session {
 struct relay_payer {
 	uint8_t id[KEY_LEN];
 	uint32_t sessions; /* slots that name it; 0: free */
+	uint32_t first;    /* of LIST_PAYER */
 	struct share_group group;
 	uint64_t credit, debt;
 	uint64_t asked_ms; /* last time the ledger was asked how it stands */
@@ -106,10 +115,11 @@ struct registry *registry_create(uint32_t max_sessions);
 void registry_destroy(struct registry *g);
 
 /*
- * A slot in PHASE_OPENING with a fresh random id and bind key, known by id and statement, counted
- * for its payer; NULL if the table is full.
+ * A slot in PHASE_OPENING with a fresh random id and bind key, known by id, statement, owner and
+ * payer; NULL if the table is full.
  */
-struct relay_session *registry_add(struct registry *g, const uint8_t payer[static KEY_LEN],
+struct relay_session *registry_add(struct registry *g, const uint8_t owner[static KEY_LEN],
+				   const uint8_t payer[static KEY_LEN],
 				   const uint8_t statement[static KEY_LEN]);
 /* Forgets it; its slot and, with the last session, its payer's are free again. */
 void registry_remove(struct registry *g, struct relay_session *s);
@@ -121,7 +131,12 @@ struct relay_session *registry_by_statement(struct registry *g,
 struct relay_session *registry_by_handle(struct registry *g, uint32_t handle);
 /* The next used slot after s (NULL: the first); NULL at the end. s may have been removed. */
 struct relay_session *registry_next(struct registry *g, const struct relay_session *s);
-/* The one that has been in PHASE_ENDED longest, or NULL. */
+/* The first of a list, and the one behind s; NULL at the end. Neither looks at others' sessions. */
+struct relay_session *registry_of_payer(struct registry *g, const struct relay_payer *payer);
+struct relay_session *registry_of_owner(struct registry *g, const uint8_t owner[static KEY_LEN]);
+struct relay_session *registry_behind(struct registry *g, const struct relay_session *s,
+				      enum registry_list list);
+/* The one that has been in PHASE_ENDED longest, or NULL. Looks at all of them. */
 struct relay_session *registry_oldest_ended(struct registry *g);
 
 struct relay_payer *registry_payer(struct registry *g, const struct relay_session *s);

@@ -377,9 +377,9 @@ void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN])
 	if (!payer)
 		return;
 	billing_ask(r, payer, NULL);
-	for (struct relay_session *s = registry_next(r->registry, NULL); s && r->showing;
-	     s = registry_next(r->registry, s))
-		if (s->bill.has_debt && registry_payer(r->registry, s) == payer)
+	for (struct relay_session *s = registry_of_payer(r->registry, payer); s && r->showing;
+	     s = registry_behind(r->registry, s, LIST_PAYER))
+		if (s->bill.has_debt)
 			billing_debt(r, s);
 }
 
