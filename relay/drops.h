@@ -40,13 +40,16 @@ struct relay_tally {
 };
 
 /* Control datagrams are outside the balance: they are counted as control_in and are not data;
- * control_lost of them found the main thread too far behind. */
+ * control_lost of them found the main thread too far behind. Messages are what the kernel was
+ * handed and handed over: of one datagram, or of several where it joins and cuts them. */
 struct relay_counters {
 	struct relay_tally in[DIRECTION_COUNT], out[DIRECTION_COUNT];
 	struct relay_tally drop[DIRECTION_COUNT][DROP_COUNT];
 	/* Initiations that went out and are billed to nobody, as no exit answered them (yet). */
 	struct relay_tally unanswered;
 	uint64_t control_in, control_lost;
+	uint64_t messages_in, messages_out;
+	uint64_t offload_refused; /* destinations whose path takes no message of several */
 };
 
 extern const char *const relay_drop_names[DROP_COUNT];

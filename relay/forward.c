@@ -35,6 +35,7 @@ void forward_set_exit(struct forward *f, uint32_t slot, const struct plane_exit 
 	if (e->usable && table_find(f->exit_slots, &e->exit.wg) == slot)
 		table_remove(f->exit_slots, &e->exit.wg);
 	e->exit = *exit;
+	e->lane = (struct udp_lane){0};
 	e->usable = exit->wg.port != 0 && !ranges_special(&exit->wg, &f->allow) &&
 		    table_put(f->exit_slots, &exit->wg, slot);
 }
@@ -164,6 +165,7 @@ static bool judge_up(struct forward *f, const struct datagram *d, const struct w
 bool forward_up(struct forward *f, const struct datagram *d, struct passage *out)
 {
 	struct wire_header header;
+	struct forward_exit *e;
 	enum relay_drop why;
 	struct session *s = NULL;
 
@@ -173,7 +175,8 @@ bool forward_up(struct forward *f, const struct datagram *d, struct passage *out
 	header = wire_read(d->data, d->len);
 	if (!judge_up(f, d, &header, &s, &why))
 		return drop_of(f, s, DIRECTION_UP, why, d->len);
-	*out = (struct passage){s, f->exits[s->state.exit].exit.wg, d->len, d->len, 0};
+	e = &f->exits[s->state.exit];
+	*out = (struct passage){s, &e->lane, &e->exit.wg, d->len, d->len, 0};
 	if (header.type == MESSAGE_WG_INITIATION) {
 		out->billed = 0;
 		out->index = header.sender;
@@ -237,7 +240,7 @@ bool forward_down(struct forward *f, const struct datagram *d, struct passage *o
 		session_learn_exit(s, header.sender);
 	s->state.down += d->len;
 	s->state.packets_down++;
-	*out = (struct passage){s, s->state.client, d->len, d->len, 0};
+	*out = (struct passage){s, &s->lane, &s->state.client, d->len, d->len, 0};
 	return true;
 }
 

@@ -14,6 +14,7 @@ enum {
 struct forward_exit {
 	struct plane_exit exit;
 	bool usable; /* it has an address, and that may be sent to */
+	struct udp_lane lane;
 };
 
 struct forward {
@@ -26,17 +27,14 @@ struct forward {
 	struct relay_counters counters;
 };
 
-struct datagram {
-	const uint8_t *data;
-	uint32_t len;   /* as it was on the wire, more than data holds if truncated */
-	bool truncated; /* longer than the buffer */
-	struct net_addr from;
-};
-
-/* A datagram that may pass: send data and len of its datagram to `to`, then say how it went. */
+/*
+ * A datagram that may pass: send data and len of its datagram to `to`, then say how it went. `to`
+ * and `lane` are its exit's or its session's own: good as long as that is there.
+ */
 struct passage {
 	struct session *session;
-	struct net_addr to;
+	struct udp_lane *lane;
+	const struct net_addr *to;
 	uint32_t len, billed; /* billed: what of len the session pays for */
 	uint32_t index;       /* of what is not billed, an initiation: its sender */
 };

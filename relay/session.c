@@ -192,6 +192,7 @@ bool sessions_install(struct sessions *t, const struct plane_session *state)
 	s->state = *state;
 	s->live = true;
 	s->unanswered = 0;
+	s->lane = (struct udp_lane){0}; /* its address may be another */
 	if (s->state.limit < session_used(s))
 		s->state.limit = session_used(s);
 	s->state.client_indices = s->state.exit_indices = (struct plane_indices){0};

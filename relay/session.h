@@ -6,6 +6,7 @@
 #define RELAY_SESSION_H
 
 #include "relay/plane.h"
+#include "relay/udp.h"
 
 struct session {
 	struct plane_session state;
@@ -13,6 +14,7 @@ struct session {
 	bool due; /* stands in the worker's queue of marks to tell */
 	/* Initiations sent on in this period (see forward_tick) and not answered. */
 	uint32_t unanswered, period;
+	struct udp_lane lane; /* towards the client */
 };
 
 struct sessions;

@@ -12,11 +12,6 @@
 
 static_assert(sizeof(struct relay_counters) % sizeof(uint64_t) == 0, "counters are all u64");
 
-enum {
-	/* Batches of one socket before the other one and the orders get their turn. */
-	BATCHES_PER_TURN = 4,
-};
-
 /*
  * Nothing a worker has to say is lost, and no worker ever waits for the main thread, so that the
  * main thread may wait for a worker:
@@ -109,49 +104,57 @@ static void hand_up(struct worker *w, const struct datagram *d)
 		w->forward.counters.control_lost++;
 }
 
-/* One batch: in by one socket, each judged in order, out by the other. False: nothing was there. */
-static bool carry(struct worker *w, enum relay_direction direction)
+/* Sends what passed, and counts it out or gives it back. */
+static void flush(struct worker *w, enum relay_direction direction)
 {
-	const bool up = direction == DIRECTION_UP;
-	unsigned count = udp_receive(up ? w->sockets.client : w->sockets.exit, &w->in);
-	unsigned passing = 0;
+	const unsigned count = w->out.datagrams;
 
+	if (!count)
+		return;
+	w->forward.counters.messages_out += w->out.messages;
+	udp_send(direction == DIRECTION_UP ? w->sockets.exit : w->sockets.client, &w->out);
 	for (unsigned i = 0; i < count; i++) {
-		const struct datagram *d = &w->in.datagrams[i];
-		struct passage *p = &w->passages[passing];
-
-		if (up && forward_is_control(d)) {
-			hand_up(w, d);
-		} else if (up ? forward_up(&w->forward, d, p) : forward_down(&w->forward, d, p)) {
-			udp_add(&w->out, d->data, d->len, &p->to);
-			passing++;
-		}
-	}
-	udp_send(up ? w->sockets.exit : w->sockets.client, &w->out);
-	for (unsigned i = 0; i < passing; i++) {
 		forward_sent(&w->forward, direction, &w->passages[i], w->out.sent[i]);
 		due_push(w, w->passages[i].session);
 	}
-	return count > 0;
+	w->forward.counters.offload_refused = w->out.refused;
 }
 
-static void carry_some(struct worker *w, enum relay_direction direction)
+/*
+ * One batch: in by one socket, each judged in order, out by the other. If more came meanwhile the
+ * loop says so; but first it is the other socket's turn, and the orders'.
+ */
+static void carry(struct worker *w, enum relay_direction direction)
 {
-	for (int i = 0; i < BATCHES_PER_TURN && carry(w, direction); i++)
-		continue;
+	const bool up = direction == DIRECTION_UP;
+	const struct datagram *d;
+
+	udp_receive(up ? w->sockets.client : w->sockets.exit, &w->in);
+	w->forward.counters.messages_in += w->in.count;
+	while ((d = udp_next(&w->in))) {
+		struct passage *p = &w->passages[w->out.datagrams];
+
+		if (up && forward_is_control(d))
+			hand_up(w, d);
+		else if (up ? forward_up(&w->forward, d, p) : forward_down(&w->forward, d, p))
+			udp_add(&w->out, p->lane, p->to, d);
+		if (udp_full(&w->out))
+			flush(w, direction);
+	}
+	flush(w, direction);
 	turn_end(w);
 }
 
 static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	carry_some(arg, DIRECTION_UP);
+	carry(arg, DIRECTION_UP);
 }
 
 static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	carry_some(arg, DIRECTION_DOWN);
+	carry(arg, DIRECTION_DOWN);
 }
 
 /* ---- orders -------------------------------------------------------------------------------------
@@ -283,13 +286,18 @@ int worker_create(struct worker **out, const struct plane_config *config,
 		  struct worker_sockets sockets)
 {
 	struct worker *w = xcalloc(1, sizeof(*w));
+	struct udp_offload towards_exit;
 	int err;
 
 	w->sockets = sockets;
 	w->max_sessions = config->max_sessions;
 	w->due = xcalloc(config->max_sessions, sizeof(*w->due));
-	udp_in_init(&w->in);
-	udp_out_init(&w->out);
+	w->offload = udp_offload(sockets.client);
+	towards_exit = udp_offload(sockets.exit);
+	w->offload.receive &= towards_exit.receive;
+	w->offload.send &= towards_exit.send;
+	udp_in_init(&w->in, w->offload.receive);
+	udp_out_init(&w->out, w->offload.send);
 	err = forward_init(&w->forward, config->max_sessions, config->max_exits, &config->allow);
 	if (!err && !create_loop(w))
 		err = -ENOMEM;

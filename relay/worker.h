@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/ring.h"
-#include "relay/udp.h"
+#include "relay/forward.h"
 
 enum {
 	WORKER_ORDERS = 256,
@@ -71,6 +71,7 @@ struct worker {
 	struct ring *orders, *notices, *control;
 	pthread_t thread;
 	bool running; /* main's */
+	struct udp_offload offload;
 
 	/* One writer each: main, either (see worker.c), the worker. */
 	atomic_bool stop, starved;
@@ -84,7 +85,7 @@ struct worker {
 	bool has_held, told, heard;
 	uint32_t *due; /* handles whose mark is reached: a queue, each in it once at most */
 	uint32_t max_sessions, due_first, due_count;
-	struct passage passages[UDP_BATCH];
+	struct passage passages[UDP_OUT_DATAGRAMS]; /* of what is in `out`, in order */
 	struct udp_in in;
 	struct udp_out out;
 };

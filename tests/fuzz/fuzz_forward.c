@@ -171,8 +171,8 @@ static void one_datagram(struct input *in)
 		const struct plane_session *s = &p.session->state;
 
 		hold(p.session->live && p.len == len);
-		hold(f.exits[s->exit].usable && p.to.ip[12] != 10);
-		hold(net_addr_eq(&p.to, up ? &f.exits[s->exit].exit.wg : &s->client));
+		hold(f.exits[s->exit].usable && p.to->ip[12] != 10);
+		hold(net_addr_eq(p.to, up ? &f.exits[s->exit].exit.wg : &s->client));
 		hold(net_addr_eq(&d.from, up ? &s->client : &f.exits[s->exit].exit.wg));
 		forward_sent(&f, up ? DIRECTION_UP : DIRECTION_DOWN, &p, sent);
 	}
