@@ -67,6 +67,20 @@ static void print_drops(const json_t *drops)
 	puts(any ? " (packets)" : "nothing");
 }
 
+static void print_offload(const json_t *relay)
+{
+	const json_t *o = json_object_get(relay, "offload");
+	const bool in = json_is_true(json_object_get(o, "in"));
+	const bool out = json_is_true(json_object_get(o, "out"));
+
+	printf("  %-12s%s, %" PRIu64 " destinations refused it\n", "offload",
+	       in && out ? "in and out"
+	       : in      ? "in only: this kernel has no UDP_SEGMENT"
+	       : out     ? "out only: this kernel has no UDP_GRO"
+			 : "none: this kernel has no UDP_GRO and no UDP_SEGMENT",
+	       field_number(o, "refused"));
+}
+
 static void print_receipt_counts(const json_t *role)
 {
 	printf("  %-12s%" PRIu64 " issued, %" PRIu64 " signed, %" PRIu64 " disputes\n", "receipts",
@@ -83,6 +97,7 @@ static void print_relay(const json_t *relay)
 	print_direction(relay, "up", "up");
 	print_direction(relay, "down", "down");
 	print_drops(json_object_get(relay, "drops"));
+	print_offload(relay);
 	printf("  %-12s%" PRIu64 " (%" PRIu64 " bad, %" PRIu64 " replayed), %" PRIu64 " moves\n",
 	       "binds", field_number(relay, "binds"), field_number(relay, "bad_binds"),
 	       field_number(relay, "replayed_binds"), field_number(relay, "moves"));

@@ -27,6 +27,15 @@ static json_t *drops(const struct relay_counters *c)
 	return all;
 }
 
+/* What the kernel joins and cuts, and what that comes to. */
+static json_t *offload(const struct relay_status *s)
+{
+	return json_pack("{s:b, s:b, s:o, s:o, s:o}", "in", s->means.offload.receive, "out",
+			 s->means.offload.send, "refused", api_number(s->counters.offload_refused),
+			 "messages_in", api_number(s->counters.messages_in), "messages_out",
+			 api_number(s->counters.messages_out));
+}
+
 static json_t *relay_object(struct relay *r)
 {
 	struct relay_status s;
@@ -38,6 +47,7 @@ static json_t *relay_object(struct relay *r)
 	} numbers[] = {
 		{"port", relay_port(r)},
 		{"workers", relay_workers(r)},
+		{"pinned", s.means.pinned},
 		{"sessions", s.sessions},
 		{"exits", s.exits},
 		{"control_in", s.counters.control_in},
@@ -58,6 +68,7 @@ static json_t *relay_object(struct relay *r)
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		json_object_set_new(out, numbers[i].key, api_number(numbers[i].value));
+	json_object_set_new(out, "offload", offload(&s));
 	json_object_set_new(out, "in", both(s.counters.in));
 	json_object_set_new(out, "out", both(s.counters.out));
 	json_object_set_new(out, "drops", drops(&s.counters));

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,9 +68,13 @@ int settings_ledger(struct ledger_config *out, const struct config_node *c,
 	return 0;
 }
 
+/* Those this process may use. */
 static unsigned cores(void)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t allowed;
+	long n = sched_getaffinity(0, sizeof(allowed), &allowed) == 0
+			 ? CPU_COUNT(&allowed)
+			 : sysconf(_SC_NPROCESSORS_ONLN);
 
 	return n < 1 ? 1 : n > PLANE_WORKERS_MAX ? PLANE_WORKERS_MAX : (unsigned)n;
 }

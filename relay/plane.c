@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "relay/pin.h"
 #include "relay/worker.h"
 
 enum {
@@ -37,6 +38,7 @@ struct plane {
 	void *arg;
 	uint16_t port;
 	unsigned workers; /* ends in use */
+	unsigned pinned;
 	struct end ends[PLANE_WORKERS_MAX];
 };
 
@@ -211,6 +213,17 @@ unsigned plane_workers(const struct plane *p)
 	return p->workers;
 }
 
+struct plane_means plane_means(const struct plane *p)
+{
+	struct plane_means m = {.offload = {true, true}, .pinned = p->pinned};
+
+	for (unsigned i = 0; i < p->workers; i++) {
+		m.offload.receive &= p->ends[i].worker->offload.receive;
+		m.offload.send &= p->ends[i].worker->offload.send;
+	}
+	return m;
+}
+
 uint16_t plane_port(const struct plane *p)
 {
 	return p->port;
@@ -335,6 +348,8 @@ int plane_create(struct plane **out, const struct plane_config *config, struct e
 		err = worker_start(p->ends[i].worker, i);
 		if (err)
 			say_why(err, "cannot start a thread", p->port);
+		else
+			p->pinned += pin_thread(p->ends[i].worker->thread, i, p->workers);
 	}
 	if (err) {
 		plane_destroy(p);

@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "proto/ranges.h"
 #include "relay/drops.h"
+#include "relay/udp.h"
 
 enum {
 	PLANE_WORKERS_MAX = 64,
@@ -112,6 +113,12 @@ void plane_send(struct plane *p, unsigned worker, const struct net_addr *to, con
 		size_t len);
 
 unsigned plane_workers(const struct plane *p);
+/* What this machine allows the workers; constant. */
+struct plane_means {
+	struct udp_offload offload; /* of all sockets */
+	unsigned pinned;            /* workers that have a processor of their own to stay on */
+};
+struct plane_means plane_means(const struct plane *p);
 /* The port listened on (for listen.port 0 in tests). */
 uint16_t plane_port(const struct plane *p);
 /* Live totals over all workers; each counter has one writer. Any thread. */

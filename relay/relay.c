@@ -517,6 +517,7 @@ void relay_status(struct relay *r, struct relay_status *out)
 		out->sessions += s->phase == PHASE_LIVE;
 	out->exits = exits_count(&r->exits);
 	plane_counters(r->plane, &out->counters);
+	out->means = plane_means(r->plane);
 	out->passed_up = pass->sent;
 	out->passed_down = pass->received;
 	out->pass_dropped = pass->malformed + pass->wrong_direction + pass->bad_mac1 +

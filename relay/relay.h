@@ -84,6 +84,7 @@ void relay_sessions(struct relay *r, relay_session_each each, void *arg);
 struct relay_status {
 	uint32_t sessions, exits;
 	struct relay_counters counters;
+	struct plane_means means;
 	uint64_t binds, bad_binds, replayed_binds, moves;
 	uint64_t receipts_issued, receipts_signed, disputes;
 	uint64_t passed_up, passed_down, pass_dropped; /* control datagrams to and from exits */

@@ -6,7 +6,6 @@
 #define RELAY_SESSION_H
 
 #include "relay/plane.h"
-#include "relay/udp.h"
 
 struct session {
 	struct plane_session state;

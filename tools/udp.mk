@@ -1,0 +1,3 @@
+# A kernel that lacks offload, or refuses it for a path.
+WRAP_test_udp = -Wl,--wrap=sendmmsg,--wrap=sendto,--wrap=setsockopt
+WRAP_test_plane_offload = -Wl,--wrap=sendmmsg,--wrap=setsockopt
