@@ -23,7 +23,6 @@ enum {
 };
 #define GRANTED_MASK ((1ull << GRANTED_BITS) - 1)
 #define UNBOUND      (1ull << 63)
-#define NS           1000000000ull
 
 static_assert(sizeof(struct rate) == 64, "one cache line");
 
@@ -32,12 +31,6 @@ struct level {
 	uint64_t bytes_per_s, since_ns, room; /* room: what it holds when full */
 	uint64_t granted, earned;
 };
-
-static uint64_t earned_by(uint64_t bytes_per_s, uint64_t ns)
-{
-	/* Neither product can overflow: see RATE_MAX. */
-	return ns / NS * bytes_per_s + ns % NS * bytes_per_s / NS;
-}
 
 static struct level level_at(const struct rate *r, uint64_t state, uint64_t now_ns)
 {
@@ -52,7 +45,7 @@ static struct level level_at(const struct rate *r, uint64_t state, uint64_t now_
 	if (l.room)
 		l.room--;
 	if (now_ns > l.since_ns)
-		l.earned = earned_by(l.bytes_per_s, now_ns - l.since_ns);
+		l.earned = rate_earned(l.bytes_per_s, now_ns - l.since_ns);
 	if (l.granted < l.earned)
 		l.granted = l.earned;
 	return l;
@@ -149,6 +142,14 @@ uint64_t rate_take(struct rate *r, uint64_t now_ns, uint64_t at_least, uint64_t 
 	return granted;
 }
 
+uint64_t rate_holds(const struct rate *r, uint64_t now_ns)
+{
+	uint64_t state = atomic_load_explicit(&r->state, memory_order_acquire);
+	struct level l = level_at(r, state, now_ns);
+
+	return l.bytes_per_s == RATE_UNLIMITED ? UINT64_MAX : level_has(&l);
+}
+
 uint64_t rate_next(const struct rate *r, uint64_t now_ns, uint64_t at_least)
 {
 	uint64_t state = atomic_load_explicit(&r->state, memory_order_acquire);
@@ -160,8 +161,7 @@ uint64_t rate_next(const struct rate *r, uint64_t now_ns, uint64_t at_least)
 	if (l.bytes_per_s == RATE_UNLIMITED || level_has(&l) >= at_least)
 		return now_ns;
 	wanted = l.granted + at_least - l.room;
-	at = l.since_ns + wanted / l.bytes_per_s * NS +
-	     (wanted % l.bytes_per_s * NS + l.bytes_per_s - 1) / l.bytes_per_s;
+	at = l.since_ns + rate_time(l.bytes_per_s, wanted);
 	return at > now_ns ? at : now_ns;
 }
 

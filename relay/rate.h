@@ -14,6 +14,20 @@
 #define RATE_UNLIMITED 0u
 #define RATE_MAX       12500000000ull /* bytes/s: 100 Gbit/s, for years before a number wraps */
 #define RATE_NOT_YET   UINT64_MAX
+#define RATE_SECOND    1000000000ull /* in nanoseconds */
+
+/* What bytes_per_s (<= RATE_MAX) is in so many nanoseconds, rounded down. */
+static inline uint64_t rate_earned(uint64_t bytes_per_s, uint64_t ns)
+{
+	/* Neither product can overflow. */
+	return ns / RATE_SECOND * bytes_per_s + ns % RATE_SECOND * bytes_per_s / RATE_SECOND;
+}
+/* How many nanoseconds it takes to earn so many bytes, rounded up. Not of RATE_UNLIMITED. */
+static inline uint64_t rate_time(uint64_t bytes_per_s, uint64_t bytes)
+{
+	return bytes / bytes_per_s * RATE_SECOND +
+	       (bytes % bytes_per_s * RATE_SECOND + bytes_per_s - 1) / bytes_per_s;
+}
 
 struct rate_terms {
 	_Atomic uint64_t bytes_per_s; /* RATE_UNLIMITED: no bucket */
@@ -45,6 +59,9 @@ void rate_set(struct rate *r, uint64_t bytes_per_s, uint64_t burst, uint64_t now
  * fewer bytes. Any thread.
  */
 MUST_CHECK uint64_t rate_take(struct rate *r, uint64_t now_ns, uint64_t at_least, uint64_t at_most);
+
+/* What the bucket holds now, whatever is allowed. Any thread. */
+uint64_t rate_holds(const struct rate *r, uint64_t now_ns);
 
 /* When at_least may be there if nobody else takes: now_ns at the earliest, RATE_NOT_YET if only
  * more allowance helps, of which nobody is told. Any thread. */
