@@ -8,6 +8,8 @@
  *   send COUNT SIZE   every client sends COUNT datagrams of SIZE bytes, as fast as it goes
  *   paced COUNT SIZE PPS   the same at PPS datagrams a second over all clients
  *   rekey | rebind | close   each client
+ *   churn MS SIZE     all send as fast as it goes, and every moment one of them moves, shakes hands
+ *                     anew, or ends while a new one opens
  *   sign on|off       co-sign receipts or do not
  *   wait MS           serve the control channel for a while
  *   resume SIZE       signing off -> on, then one datagram a millisecond until the window opens;
@@ -39,6 +41,7 @@ enum {
 static struct rig rig = {.sign = true};
 static struct rig_client *clients;
 static unsigned count, first;
+static unsigned ended; /* clients that churn closed: the first ones */
 
 static void serve(uint64_t ms)
 {
@@ -60,7 +63,7 @@ static unsigned in_state(enum rig_state state)
 	return n;
 }
 
-static void settle(uint64_t ms)
+static void come_up(uint64_t ms)
 {
 	uint64_t end = clock_ms() + ms, nudge = clock_ms() + 500;
 
@@ -74,15 +77,27 @@ static void settle(uint64_t ms)
 				rig_client_rekey(&clients[i]);
 		}
 	}
+}
+
+static void settle(uint64_t ms)
+{
+	come_up(ms);
 	printf("{\"ready\":%u,\"failed\":%u,\"refusal\":%u}\n", in_state(RIG_READY),
 	       in_state(RIG_FAILED), count ? clients[count - 1].refusal : 0);
 }
 
+static void open_one(void)
+{
+	if (count == CLIENTS_MAX)
+		return;
+	rig_client_init(&clients[count], &rig, first + count);
+	rig_client_open(&clients[count++]);
+}
+
 static void command_open(unsigned n)
 {
-	for (unsigned i = 0; i < n && count < CLIENTS_MAX; i++, count++) {
-		rig_client_init(&clients[count], &rig, first + count);
-		rig_client_open(&clients[count]);
+	for (unsigned i = 0; i < n; i++) {
+		open_one();
 		serve(0);
 	}
 	settle(20000);
@@ -110,7 +125,7 @@ static void command_send(unsigned each, size_t size, uint64_t pps)
 
 static void command_each(void (*f)(struct rig_client *), uint64_t ms)
 {
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = ended; i < count; i++) {
 		f(&clients[i]);
 		serve(0);
 	}
@@ -120,6 +135,46 @@ static void command_each(void (*f)(struct rig_client *), uint64_t ms)
 		serve(ms);
 		printf("{\"done\":%u}\n", count);
 	}
+}
+
+/* True once in so many milliseconds. */
+static bool comes_due(uint64_t *at, uint64_t every, uint64_t now)
+{
+	if (now < *at)
+		return false;
+	*at = now + every;
+	return true;
+}
+
+/* A client that is busy with one thing is left out until its turn comes again. */
+static void command_churn(uint64_t ms, size_t size)
+{
+	uint64_t now = clock_ms(), end = now + ms, move = 0, rekey = 0, turn_over = 0;
+	uint64_t moves = 0, rekeys = 0, turn = 0;
+	unsigned before = count;
+
+	for (; now < end; now = clock_ms(), turn++) {
+		struct rig_client *c = &clients[ended + turn % (count - ended)];
+
+		for (unsigned i = ended; i < count; i++)
+			rig_client_send(&clients[i], 8, size);
+		serve(0);
+		if (c->state != RIG_READY)
+			continue;
+		if (comes_due(&move, 10, now)) {
+			rig_client_rebind(c);
+			moves++;
+		} else if (comes_due(&rekey, 50, now)) {
+			rig_client_rekey(c);
+			rekeys++;
+		} else if (clients[ended].state == RIG_READY && comes_due(&turn_over, 250, now)) {
+			rig_client_close(&clients[ended++]);
+			open_one();
+		}
+	}
+	come_up(20000);
+	printf("{\"moves\":%lu,\"rekeys\":%lu,\"opened\":%u,\"ended\":%u,\"ready\":%u}\n", moves,
+	       rekeys, count - before, ended, in_state(RIG_READY));
 }
 
 /* From the moment the signature is sent to the first datagram that comes through again (it is
@@ -256,6 +311,8 @@ static bool command(const char *line)
 		command_each(rig_client_rekey, 300);
 	else if (strcmp(word, "rebind") == 0)
 		command_each(rig_client_rebind, 0);
+	else if (strcmp(word, "churn") == 0 && sscanf(line, "%*s %u %u", &a, &b) == 2 && count)
+		command_churn(a, b);
 	else if (strcmp(word, "close") == 0)
 		command_each(rig_client_close, 1500);
 	else if (strcmp(word, "sign") == 0 && sscanf(line, "%*s %15s", kind) == 1) {
