@@ -77,6 +77,22 @@ bool ring_pop(struct ring *r, void *msg)
 	return true;
 }
 
+const void *ring_peek(const struct ring *r)
+{
+	size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+
+	if (head == atomic_load_explicit(&r->tail, memory_order_acquire))
+		return NULL;
+	return r->slots + (head & r->mask) * r->slot_size;
+}
+
+void ring_drop(struct ring *r)
+{
+	size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+
+	atomic_store_explicit(&r->head, head + 1, memory_order_release);
+}
+
 int ring_fd(const struct ring *r)
 {
 	return r->fd;

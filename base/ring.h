@@ -22,6 +22,11 @@ void ring_wake(struct ring *r);
 /* Consumer: copies the oldest message out (slot_size bytes); false if empty. */
 MUST_CHECK bool ring_pop(struct ring *r, void *msg);
 
+/* Consumer: the oldest message where it stands, of which as many bytes are true as were pushed;
+ * NULL if empty. It stays until ring_drop. */
+const void *ring_peek(const struct ring *r);
+void ring_drop(struct ring *r);
+
 /* Consumer: the eventfd to poll for reading, and its clearing before a drain. */
 int ring_fd(const struct ring *r);
 void ring_clear(struct ring *r);

@@ -51,6 +51,7 @@ static json_t *relay_object(struct relay *r)
 		{"sessions", s.sessions},
 		{"exits", s.exits},
 		{"control_in", s.counters.control_in},
+		{"control_malformed", s.counters.control_malformed},
 		{"control_lost", s.counters.control_lost},
 		{"unanswered", s.counters.unanswered.packets},
 		{"binds", s.binds},

@@ -40,14 +40,15 @@ struct relay_tally {
 };
 
 /* Control datagrams are outside the balance: they are counted as control_in and are not data;
- * control_lost of them found the main thread too far behind. Messages are what the kernel was
- * handed and handed over: of one datagram, or of several where it joins and cuts them. */
+ * control_malformed of them have no such type's length, control_lost found the main thread too far
+ * behind. Messages are what the kernel was handed and handed over: of one datagram, or of several
+ * where it joins and cuts them. */
 struct relay_counters {
 	struct relay_tally in[DIRECTION_COUNT], out[DIRECTION_COUNT];
 	struct relay_tally drop[DIRECTION_COUNT][DROP_COUNT];
 	/* Initiations that went out and are billed to nobody, as no exit answered them (yet). */
 	struct relay_tally unanswered;
-	uint64_t control_in, control_lost;
+	uint64_t control_in, control_malformed, control_lost;
 	uint64_t messages_in, messages_out;
 	uint64_t offload_refused; /* destinations whose path takes no message of several */
 };

@@ -14,6 +14,8 @@
 enum {
 	/* Notices or control datagrams of one worker before the main loop turns to others. */
 	PER_TURN = 256,
+	/* Of handshakes begun: each may take four public-key operations. */
+	INITIATIONS_PER_TURN = 16,
 };
 
 /* A notice taken from a worker's ring while the main thread waited to give it an order. */
@@ -105,21 +107,32 @@ static void on_notices(evutil_socket_t fd, short what, void *arg)
 		ring_wake(e->worker->notices); /* by ourselves: there may be more */
 }
 
+/* True if there may be more. What a peer sent is looked at where it stands, and not copied. */
+static bool hear(struct end *e, struct ring *ring, int most)
+{
+	const struct plane *p = e->plane;
+	const struct control_datagram *c;
+
+	while (most-- && (c = ring_peek(ring))) {
+		p->ops.control(p->arg, e->number, &c->from, c->data, c->len);
+		ring_drop(ring);
+	}
+	return most < 0;
+}
+
+/* Those who have a channel first, so that a flood of handshakes keeps nobody from signing. */
 static void on_control(evutil_socket_t fd, short what, void *arg)
 {
 	struct end *e = arg;
-	const struct plane *p = e->plane;
-	struct control_datagram c;
-	int left = PER_TURN;
+	struct worker *w = e->worker;
+	bool more;
 
 	(void)fd, (void)what;
-	ring_clear(e->worker->control);
-	while (left && ring_pop(e->worker->control, &c)) {
-		p->ops.control(p->arg, e->number, &c.from, c.data, c.len);
-		left--;
-	}
-	if (!left)
-		ring_wake(e->worker->control);
+	ring_clear(w->control);
+	more = hear(e, w->control, PER_TURN);
+	more |= hear(e, w->initiations, INITIATIONS_PER_TURN);
+	if (more)
+		ring_wake(w->control);
 }
 
 /* ---- to workers ---------------------------------------------------------------------------------

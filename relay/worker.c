@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "proto/lengths.h"
 
 static_assert(sizeof(struct relay_counters) % sizeof(uint64_t) == 0, "counters are all u64");
 
@@ -94,11 +95,23 @@ static void turn_end(struct worker *w)
 
 static void hand_up(struct worker *w, const struct datagram *d)
 {
-	struct control_datagram c = {.from = d->from, .len = (uint16_t)d->len};
+	const bool begins = d->data[0] == MESSAGE_INITIATION;
+	struct control_datagram c;
 
-	memcpy(c.data, d->data, d->len);
+	static_assert(offsetof(struct control_initiation, data) ==
+			      offsetof(struct control_datagram, data),
+		      "one is the beginning of the other");
 	w->forward.counters.control_in++;
-	if (ring_push(w->control, &c, sizeof(c)))
+	/* Nothing here knows a key; but what no key could make right needs nobody's time. */
+	if (!message_type_of(d->data, d->len)) {
+		w->forward.counters.control_malformed++;
+		return;
+	}
+	c.from = d->from;
+	c.len = (uint16_t)d->len;
+	memcpy(c.data, d->data, d->len);
+	if (ring_push(begins ? w->initiations : w->control, &c,
+		      offsetof(struct control_datagram, data) + d->len))
 		w->heard = true;
 	else
 		w->forward.counters.control_lost++;
@@ -273,8 +286,9 @@ static bool create_loop(struct worker *w)
 	w->orders = ring_create(WORKER_ORDERS, sizeof(struct order));
 	w->notices = ring_create(WORKER_NOTICES, sizeof(struct notice));
 	w->control = ring_create(WORKER_CONTROL, sizeof(struct control_datagram));
+	w->initiations = ring_create(WORKER_INITIATIONS, sizeof(struct control_initiation));
 	w->base = create_base();
-	if (!w->orders || !w->notices || !w->control || !w->base)
+	if (!w->orders || !w->notices || !w->control || !w->initiations || !w->base)
 		return false;
 	w->on_client = watch(w, w->sockets.client, on_client_readable);
 	w->on_exit = watch(w, w->sockets.exit, on_exit_readable);
@@ -324,6 +338,7 @@ void worker_destroy(struct worker *w)
 	event_drop(w->on_client);
 	if (w->base)
 		event_base_free(w->base);
+	ring_destroy(w->initiations);
 	ring_destroy(w->control);
 	ring_destroy(w->notices);
 	ring_destroy(w->orders);

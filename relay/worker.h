@@ -11,12 +11,14 @@
 #include <stdatomic.h>
 
 #include "base/ring.h"
+#include "proto/messages.h"
 #include "relay/forward.h"
 
 enum {
 	WORKER_ORDERS = 256,
 	WORKER_NOTICES = 1024,
-	WORKER_CONTROL = 256,
+	WORKER_CONTROL = 512,
+	WORKER_INITIATIONS = 1024,
 	WORKER_COUNTERS = sizeof(struct relay_counters) / sizeof(uint64_t),
 };
 
@@ -52,11 +54,22 @@ struct notice {
 	struct plane_session session;
 };
 
-/* Worker -> main, by a ring of its own: a flood of these delays no notice. */
+/* Worker -> main, by a ring of its own: a flood of these delays no notice. Only len bytes of data
+ * are there. */
 struct control_datagram {
 	struct net_addr from;
 	uint16_t len;
 	uint8_t data[PLANE_CONTROL_MAX];
+};
+
+/*
+ * The same for handshakes begun: anybody can fake those, and each costs the main thread more than
+ * to see that anything else is none. By a ring of their own they take nobody else's place.
+ */
+struct control_initiation {
+	struct net_addr from;
+	uint16_t len;
+	uint8_t data[sizeof(struct message_initiation)];
 };
 
 /* Held by a worker that owns them from then on: it closes them. */
@@ -68,7 +81,7 @@ struct worker_sockets {
 struct worker {
 	/* Set before the thread starts, constant then. */
 	struct worker_sockets sockets;
-	struct ring *orders, *notices, *control;
+	struct ring *orders, *notices, *control, *initiations; /* the last one wakes by control */
 	pthread_t thread;
 	bool running; /* main's */
 	struct udp_offload offload;
