@@ -28,6 +28,7 @@ struct waiter {
 		ledger_rows rows;
 		ledger_took_promise promised;
 		ledger_took_receipt adopted;
+		ledger_has_carried carried;
 	};
 	void *arg;
 };
@@ -381,6 +382,15 @@ void ledger_adopt(struct ledger *l, const struct body_held *held, ledger_took_re
 	ledger_ask(l, &r, &(struct waiter){.adopted = done, .arg = arg});
 }
 
+void ledger_carry(struct ledger *l, const struct ledger_carry *c, ledger_has_carried done,
+		  void *arg)
+{
+	struct ledger_request r = request_of(LEDGER_CARRY, NULL, NULL);
+
+	r.carry = *c;
+	ledger_ask(l, &r, &(struct waiter){.carried = done, .arg = arg});
+}
+
 /* ---- answers ---- */
 
 static void waiter_call(const struct waiter *w, const struct ledger_answer *a)
@@ -408,6 +418,9 @@ static void waiter_call(const struct waiter *w, const struct ledger_answer *a)
 		break;
 	case LEDGER_ADOPT:
 		w->adopted(w->arg, a->err, a->err ? NULL : &a->adopted);
+		break;
+	case LEDGER_CARRY:
+		w->carried(w->arg, a->err, a->err ? NULL : &a->carried);
 		break;
 	case LEDGER_FORGIVE:
 		w->forgiven(w->arg, a->err, a->err ? NULL : a->key);

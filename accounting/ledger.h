@@ -92,6 +92,17 @@ struct ledger_adopted {
 	bool frozen;  /* it contradicts another one of its session: both are kept */
 };
 
+/* What the relay may carry in a month (12 * year + 0..11), in bytes: so many more and, first, so
+ * many less than is booked, but no more than limit in all. */
+struct ledger_carry {
+	uint64_t month, more, less, limit;
+};
+
+struct ledger_carried {
+	uint64_t total;  /* of that month, booked by anybody */
+	uint64_t booked; /* of `more`: the part there was room for */
+};
+
 /* err: 0, or -errno: -EACCES unknown, ended or frozen session, -EBADMSG bad signature or not the
  * outstanding receipt, -EALREADY nothing to issue a receipt for, -EEXIST a session id or grant key
  * used before, -ERANGE numbers beyond what the books hold, or one that passes (below). The pointer
@@ -103,6 +114,7 @@ typedef void (*ledger_done)(void *arg, int err);
 typedef void (*ledger_settled)(void *arg, int err, const struct ledger_settled *settled);
 typedef void (*ledger_took_promise)(void *arg, int err, const struct ledger_promised *promised);
 typedef void (*ledger_took_receipt)(void *arg, int err, const struct ledger_adopted *adopted);
+typedef void (*ledger_has_carried)(void *arg, int err, const struct ledger_carried *carried);
 typedef void (*ledger_forgiven)(void *arg, int err, const uint8_t *payer);
 typedef void (*ledger_rows)(void *arg, int err, const struct query_rows *rows);
 
@@ -166,6 +178,9 @@ void ledger_promise(struct ledger *l, const struct grant *g, ledger_took_promise
 /* A receipt both signed, with its terms, which the books may have lost: taken over if it is newer
  * than what they have of its session. -EBADMSG: not ours or not valid. */
 void ledger_adopt(struct ledger *l, const struct body_held *held, ledger_took_receipt done,
+		  void *arg);
+/* Books what may be carried, durably before done; or, with more 0, gives back or only asks. */
+void ledger_carry(struct ledger *l, const struct ledger_carry *c, ledger_has_carried done,
 		  void *arg);
 /* One page of rows for the API. */
 void ledger_query(struct ledger *l, const struct query *q, ledger_rows done, void *arg);

@@ -25,6 +25,7 @@ enum ledger_kind {
 	LEDGER_SETTLE, /* seq: the epoch, or 0 */
 	LEDGER_PROMISE,
 	LEDGER_ADOPT,
+	LEDGER_CARRY,
 	LEDGER_KINDS,
 };
 
@@ -42,6 +43,7 @@ struct ledger_request {
 	union {
 		struct grant grant;
 		struct body_held held;
+		struct ledger_carry carry;
 	};
 };
 
@@ -56,6 +58,7 @@ struct ledger_answer {
 		struct ledger_settled settled;
 		struct ledger_promised promised;
 		struct ledger_adopted adopted;
+		struct ledger_carried carried;
 		struct query_rows rows; /* cut after the last row in use */
 		struct ledger_identity identity;
 	};

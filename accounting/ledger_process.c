@@ -88,6 +88,8 @@ size_t ledger_answer_length(const struct ledger_answer *a)
 		return header + sizeof(a->promised);
 	case LEDGER_ADOPT:
 		return header + sizeof(a->adopted);
+	case LEDGER_CARRY:
+		return header + sizeof(a->carried);
 	case LEDGER_QUERY:
 		return header + offsetof(struct query_rows, credit) +
 		       (size_t)a->rows.count * row[a->rows.kind];
@@ -132,6 +134,8 @@ static int answer_kind(struct store *store, const struct ledger_request *r, stru
 		return store_promise(store, &r->grant, &a->promised);
 	case LEDGER_ADOPT:
 		return store_adopt(store, &r->held, &a->adopted);
+	case LEDGER_CARRY:
+		return store_carry(store, &r->carry, &a->carried);
 	case LEDGER_READY:
 	case LEDGER_KINDS:
 		break;

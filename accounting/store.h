@@ -84,6 +84,8 @@ MUST_CHECK int store_settle(struct store *s, uint64_t epoch, struct ledger_settl
 MUST_CHECK int store_promise(struct store *s, const struct grant *g, struct ledger_promised *out);
 MUST_CHECK int store_adopt(struct store *s, const struct body_held *held,
 			   struct ledger_adopted *out);
+MUST_CHECK int store_carry(struct store *s, const struct ledger_carry *c,
+			   struct ledger_carried *out);
 MUST_CHECK int store_query(struct store *s, const struct query *q, struct query_rows *rows);
 
 /*
