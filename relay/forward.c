@@ -6,11 +6,11 @@
 #include "base/table.h"
 #include "proto/wire.h"
 
-int forward_init(struct forward *f, uint32_t max_sessions, uint32_t max_exits,
+int forward_init(struct forward *f, struct slots *slots, uint32_t max_exits,
 		 const struct ranges *allow)
 {
 	*f = (struct forward){.max_exits = max_exits, .allow = *allow};
-	f->sessions = sessions_create(max_sessions);
+	f->sessions = sessions_create(slots);
 	f->exits = calloc(max_exits, sizeof(*f->exits));
 	f->exit_slots = table_create(max_exits, sizeof(struct net_addr));
 	if (f->sessions && f->exits && f->exit_slots)
@@ -69,7 +69,7 @@ static bool drop_of(struct forward *f, struct session *s, enum relay_direction d
 		    enum relay_drop why, uint32_t len)
 {
 	if (s)
-		tally(&s->state.losses.dropped[direction][why], len);
+		tally(&sessions_drops(f->sessions, s)->dropped[direction][why], len);
 	return drop(f, direction, why, len);
 }
 
@@ -113,13 +113,13 @@ static void count_initiation(struct forward *f, struct session *s, uint32_t inde
 		s->unanswered = 0;
 	s->period = f->period;
 	s->unanswered++;
-	s->state.losses.unanswered++;
+	s->unpaid++;
 	tally(&f->counters.unanswered, sizeof(struct message_initiation));
 }
 
 static void untally_initiation(struct forward *f, struct session *s)
 {
-	s->state.losses.unanswered--;
+	s->unpaid--;
 	f->counters.unanswered.packets--;
 	f->counters.unanswered.bytes -= sizeof(struct message_initiation);
 }

@@ -39,8 +39,8 @@ struct passage {
 	uint32_t index;       /* of what is not billed, an initiation: its sender */
 };
 
-/* 0 or -ENOMEM. */
-MUST_CHECK int forward_init(struct forward *f, uint32_t max_sessions, uint32_t max_exits,
+/* slots, which other workers share, outlive it. 0 or -ENOMEM. */
+MUST_CHECK int forward_init(struct forward *f, struct slots *slots, uint32_t max_exits,
 			    const struct ranges *allow);
 void forward_wipe(struct forward *f);
 

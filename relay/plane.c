@@ -39,7 +39,8 @@ struct plane {
 	struct plane_ops ops;
 	void *arg;
 	uint16_t port;
-	unsigned workers; /* ends in use */
+	struct slots *slots; /* of sessions; each is one worker's at a time */
+	unsigned workers;    /* ends in use */
 	unsigned pinned;
 	struct end ends[PLANE_WORKERS_MAX];
 };
@@ -70,10 +71,11 @@ static void feed(struct end *e)
 
 static void tell_owner(const struct plane *p, const struct notice *n)
 {
+	static const struct plane_losses none;
 	const struct plane_session *s = &n->session;
 
 	if (p->ops.losses && n->kind != NOTICE_INSTALLED)
-		p->ops.losses(p->arg, s->handle, &s->losses);
+		p->ops.losses(p->arg, s->handle, n->lossy ? &n->losses : &none);
 	switch (n->kind) {
 	case NOTICE_INSTALLED:
 		p->ops.installed(p->arg, s->handle, n->ok);
@@ -158,7 +160,9 @@ static void take_early(struct end *e)
 /* Waits for room if need be: the worker takes orders as long as its notices are taken. */
 static void give(struct end *e, const struct order *o)
 {
-	while (!ring_push(e->worker->orders, o, sizeof(*o))) {
+	size_t size = o->kind == ORDER_INSTALL ? sizeof(*o) : ORDER_SHORT;
+
+	while (!ring_push(e->worker->orders, o, size)) {
 		take_early(e);
 		sched_yield();
 	}
@@ -177,10 +181,14 @@ void plane_set_exit(struct plane *p, uint32_t slot, const struct plane_exit *exi
 		give(&p->ends[i], &o);
 }
 
-void plane_install(struct plane *p, unsigned worker, const struct plane_session *s)
+void plane_install(struct plane *p, unsigned worker, const struct plane_session *s,
+		   const struct plane_losses *losses)
 {
-	give(&p->ends[worker],
-	     &(struct order){.kind = ORDER_INSTALL, .slot = s->handle, .session = *s});
+	struct order o = {.kind = ORDER_INSTALL, .slot = s->handle, .session = *s};
+
+	if (losses)
+		o.losses = *losses;
+	give(&p->ends[worker], &o);
 }
 
 void plane_retire(struct plane *p, unsigned worker, uint32_t handle)
@@ -321,7 +329,7 @@ static int add_worker(struct plane *p, struct event_base *main)
 
 	if (err)
 		return err;
-	err = worker_create(&e->worker, &p->config, sockets);
+	err = worker_create(&e->worker, &p->config, p->slots, sockets);
 	if (err) {
 		say_why(err, "cannot create a worker", p->port);
 		return err;
@@ -354,6 +362,9 @@ int plane_create(struct plane **out, const struct plane_config *config, struct e
 			  PLANE_WORKERS_MAX);
 		err = -EINVAL;
 	}
+	p->slots = slots_create(config->max_sessions);
+	if (!p->slots)
+		fatalx("relay: no memory for %u sessions; lower MaxSessions", config->max_sessions);
 	/* Every socket is bound before any is read, so that no client's worker changes later. */
 	while (!err && p->workers < config->workers)
 		err = add_worker(p, main);
@@ -393,5 +404,6 @@ void plane_destroy(struct plane *p)
 		worker_stop(p->ends[i].worker);
 	for (unsigned i = 0; i < p->workers; i++)
 		end_wipe(&p->ends[i]);
+	slots_destroy(p->slots);
 	free(p);
 }

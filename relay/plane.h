@@ -44,24 +44,26 @@ struct plane_losses {
 	uint64_t unanswered; /* initiations sent on that no exit has answered (yet) */
 };
 
-/* All there is to a session on a worker; crosses threads by value. */
+/*
+ * All there is to a session on a worker but its losses; crosses threads by value. In this order
+ * because a worker has it so in memory (session.h): what every datagram asks comes first.
+ */
 struct plane_session {
 	uint32_t handle;        /* the main thread's slot for it, below max_sessions */
 	uint32_t exit;          /* slot in the exit table */
 	struct net_addr client; /* the bound address */
 	uint64_t up, down;      /* UDP payload bytes sent on so far and billed */
+	uint64_t limit;         /* up + down never exceeds this */
+	uint64_t mark;          /* reaching this calls marked() once, until set again */
 	uint64_t packets_up, packets_down;
-	struct plane_losses losses;
-	uint64_t limit; /* up + down never exceeds this */
-	uint64_t mark;  /* reaching this calls marked() once, until set again */
 	/* A client index that is live for another session by then is dropped at installing. */
-	struct plane_indices client_indices, exit_indices;
+	struct plane_indices exit_indices, client_indices;
 };
 
 struct plane_config {
 	struct net_addr listen; /* [::] serves both families */
 	unsigned workers;
-	uint32_t max_sessions; /* each worker has room for all of them */
+	uint32_t max_sessions; /* all workers together, and each of them */
 	uint32_t max_exits;
 	struct ranges allow; /* checked again at send time */
 };
@@ -98,7 +100,12 @@ void plane_set_exit(struct plane *p, uint32_t slot, const struct plane_exit *exi
  * All of these are asynchronous, in order per worker, and never lost: a full ring is waited out.
  * They may be called from callbacks. Orders for a handle that is not live there are not answered.
  */
-void plane_install(struct plane *p, unsigned worker, const struct plane_session *s);
+/*
+ * s and what it lost before (NULL: nothing). Its handle is on one worker at a time: not before
+ * retired(), or installed() with false, came for its last one.
+ */
+void plane_install(struct plane *p, unsigned worker, const struct plane_session *s,
+		   const struct plane_losses *losses);
 void plane_retire(struct plane *p, unsigned worker, uint32_t handle);
 void plane_limit(struct plane *p, unsigned worker, uint32_t handle, uint64_t limit, uint64_t mark);
 /* Asks for marked() now. */

@@ -33,7 +33,6 @@ static void install(struct relay *r, struct relay_session *s)
 		.down = s->down,
 		.packets_up = s->packets_up,
 		.packets_down = s->packets_down,
-		.losses = s->losses,
 		.client_indices = s->client_indices,
 		.exit_indices = s->exit_indices,
 	};
@@ -49,7 +48,7 @@ static void install(struct relay *r, struct relay_session *s)
 	p.limit = s->share.limit;
 	p.mark = billing_mark(s);
 	share_installed(&s->share);
-	plane_install(r->plane, s->bind.at.worker, &p);
+	plane_install(r->plane, s->bind.at.worker, &p, s->losses);
 }
 
 /* Takes the next step towards where the client wants to be; nothing while a step is in flight. */

@@ -46,6 +46,8 @@ void registry_destroy(struct registry *g)
 {
 	if (!g)
 		return;
+	for (struct relay_session *s = registry_next(g, NULL); s; s = registry_next(g, s))
+		free(s->losses);
 	crypto_wipe(g->session, g->capacity * sizeof(*g->session));
 	table_destroy(g->by_id);
 	table_destroy(g->by_statement);
@@ -133,6 +135,7 @@ void registry_remove(struct registry *g, struct relay_session *s)
 	uint32_t handle = s->handle;
 
 	share_leave(&payer->group, &s->share);
+	free(s->losses);
 	table_remove(g->by_id, s->id);
 	table_remove(g->by_statement, s->statement);
 	list_of_owner_remove(g, s);

@@ -88,7 +88,7 @@ struct relay_session {
 	uint64_t expires;           /* of its terms, seconds since 1970 */
 	uint64_t born_ms, active_ms, ended_ms;
 	uint64_t up, down, packets_up, packets_down; /* as last heard */
-	struct plane_losses losses;
+	struct plane_losses *losses;                 /* NULL: none yet */
 	struct plane_indices client_indices, exit_indices;
 	struct share_member share;
 	struct session_bind bind;

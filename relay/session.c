@@ -1,34 +1,81 @@
 #include "relay/session.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/table.h"
 
-struct sessions {
+enum {
+	LINE = 64,
+};
+
+struct slots {
 	uint32_t max;
-	struct session *slots; /* by handle */
-	struct table *by_client;
-	struct table *by_index; /* struct index_key, of all clients' live indices */
+	struct session *session;     /* by handle, at the start of a cache line */
+	struct plane_losses *losses; /* by handle, all zero without a `lossy` session there */
+	void *memory;
 };
 
 struct index_key {
 	uint32_t exit, index;
 };
 
-static_assert(sizeof(struct net_addr) == 18, "an address is hashed as bytes: no padding");
+struct sessions {
+	struct slots *slots;
+	uint64_t *here; /* a bit for each handle */
+	struct table *by_client;
+	struct table *by_index; /* struct index_key, of all clients' live indices */
+};
 
-struct sessions *sessions_create(uint32_t max)
+static_assert(sizeof(struct net_addr) == 18, "an address is hashed as bytes: no padding");
+static_assert(offsetof(struct session, state) == 0 &&
+		      offsetof(struct plane_session, packets_up) <= LINE &&
+		      offsetof(struct session, unanswered) <= 2 * LINE,
+	      "a datagram touches two cache lines of its session");
+
+struct slots *slots_create(uint32_t max)
 {
+	struct slots *slots = calloc(1, sizeof(*slots));
+
+	if (!slots)
+		return NULL;
+	slots->max = max;
+	slots->memory = calloc(1, max * sizeof(*slots->session) + LINE);
+	slots->losses = calloc(max, sizeof(*slots->losses));
+	if (!slots->memory || !slots->losses) {
+		slots_destroy(slots);
+		return NULL;
+	}
+	slots->session = (struct session *)((uint8_t *)slots->memory +
+					    (LINE - (uintptr_t)slots->memory % LINE));
+	return slots;
+}
+
+void slots_destroy(struct slots *slots)
+{
+	if (!slots)
+		return;
+	free(slots->losses);
+	free(slots->memory);
+	free(slots);
+}
+
+struct sessions *sessions_create(struct slots *slots)
+{
+	const void *clients =
+		(const uint8_t *)slots->session + offsetof(struct session, state.client);
 	struct sessions *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
-	t->max = max;
-	t->slots = calloc(max, sizeof(*t->slots));
-	t->by_client = table_create(max, sizeof(struct net_addr));
-	t->by_index = table_create((size_t)max * PLANE_INDICES, sizeof(struct index_key));
-	if (!t->slots || !t->by_client || !t->by_index) {
+	t->slots = slots;
+	t->here = calloc(slots->max / 64 + 1, sizeof(*t->here));
+	t->by_client = table_create_over(slots->max, sizeof(struct net_addr), clients,
+					 sizeof(struct session));
+	t->by_index = table_create((size_t)slots->max * PLANE_INDICES, sizeof(struct index_key));
+	if (!t->here || !t->by_client || !t->by_index) {
 		sessions_destroy(t);
 		return NULL;
 	}
@@ -41,23 +88,30 @@ void sessions_destroy(struct sessions *t)
 		return;
 	table_destroy(t->by_index);
 	table_destroy(t->by_client);
-	free(t->slots);
+	free(t->here);
 	free(t);
+}
+
+static bool is_here(const struct sessions *t, uint32_t handle)
+{
+	return handle < t->slots->max && t->here[handle / 64] >> handle % 64 & 1;
+}
+
+static void set_here(struct sessions *t, uint32_t handle, bool here)
+{
+	uint64_t bit = (uint64_t)1 << handle % 64;
+
+	t->here[handle / 64] = here ? t->here[handle / 64] | bit : t->here[handle / 64] & ~bit;
 }
 
 struct session *sessions_at(struct sessions *t, uint32_t handle)
 {
-	return handle < t->max && t->slots[handle].live ? &t->slots[handle] : NULL;
-}
-
-struct session *sessions_slot(struct sessions *t, uint32_t handle)
-{
-	return &t->slots[handle];
+	return is_here(t, handle) ? &t->slots->session[handle] : NULL;
 }
 
 static struct session *slot_or_null(struct sessions *t, uint32_t value)
 {
-	return value == TABLE_NONE ? NULL : &t->slots[value];
+	return value == TABLE_NONE ? NULL : &t->slots->session[value];
 }
 
 struct session *sessions_by_client(struct sessions *t, const struct net_addr *client)
@@ -70,6 +124,61 @@ struct session *sessions_by_index(struct sessions *t, uint32_t exit, uint32_t in
 	const struct index_key key = {exit, index};
 
 	return slot_or_null(t, table_find(t->by_index, &key));
+}
+
+uint32_t sessions_hash_client(const struct sessions *t, const struct net_addr *client)
+{
+	uint32_t hash = table_hash(t->by_client, client);
+
+	table_prefetch(t->by_client, hash);
+	return hash;
+}
+
+uint32_t sessions_hash_index(const struct sessions *t, uint32_t exit, uint32_t index)
+{
+	const struct index_key key = {exit, index};
+	uint32_t hash = table_hash(t->by_index, &key);
+
+	table_prefetch(t->by_index, hash);
+	return hash;
+}
+
+static void prefetch_slot(const struct sessions *t, uint32_t handle)
+{
+	const uint8_t *slot = (const uint8_t *)&t->slots->session[handle];
+
+	if (handle == TABLE_NONE)
+		return;
+	__builtin_prefetch(slot, 1);
+	__builtin_prefetch(slot + LINE, 1);
+}
+
+void sessions_prefetch_client(const struct sessions *t, uint32_t hash)
+{
+	prefetch_slot(t, table_peek(t->by_client, hash));
+}
+
+void sessions_prefetch_index(const struct sessions *t, uint32_t hash)
+{
+	prefetch_slot(t, table_peek(t->by_index, hash));
+}
+
+struct session *sessions_by_client_hashed(struct sessions *t, const struct net_addr *client,
+					  uint32_t hash)
+{
+	if (!hash)
+		return sessions_by_client(t, client);
+	return slot_or_null(t, table_find_hashed(t->by_client, client, hash));
+}
+
+struct session *sessions_by_index_hashed(struct sessions *t, uint32_t exit, uint32_t index,
+					 uint32_t hash)
+{
+	const struct index_key key = {exit, index};
+
+	if (!hash)
+		return sessions_by_index(t, exit, index);
+	return slot_or_null(t, table_find_hashed(t->by_index, &key, hash));
 }
 
 /* The oldest comes first; what another thread handed over is not trusted to be in range. */
@@ -179,42 +288,71 @@ static void install_client_indices(struct sessions *t, struct session *s,
 	}
 }
 
-bool sessions_install(struct sessions *t, const struct plane_session *state)
+static void install_losses(struct sessions *t, struct session *s, const struct plane_losses *losses)
+{
+	static const struct plane_losses none;
+
+	if (!losses)
+		return;
+	s->unpaid = (uint32_t)losses->unanswered;
+	if (memcmp(losses->dropped, none.dropped, sizeof(none.dropped)) == 0)
+		return;
+	memcpy(sessions_drops(t, s)->dropped, losses->dropped, sizeof(losses->dropped));
+}
+
+bool sessions_install(struct sessions *t, const struct plane_session *state,
+		      const struct plane_losses *losses)
 {
 	struct session *s;
 
-	if (state->handle >= t->max || t->slots[state->handle].live ||
+	if (state->handle >= t->slots->max || is_here(t, state->handle) ||
 	    sessions_by_client(t, &state->client))
 		return false;
+	s = &t->slots->session[state->handle];
+	*s = (struct session){.state = *state};
+	/* Never full: it has room for every handle. */
 	if (!table_put(t->by_client, &state->client, state->handle))
-		return false;
-	s = &t->slots[state->handle];
-	s->state = *state;
-	s->live = true;
-	s->unanswered = 0;
-	s->lane = (struct udp_lane){0}; /* its address may be another */
+		abort();
+	set_here(t, state->handle, true);
 	if (s->state.limit < session_used(s))
 		s->state.limit = session_used(s);
 	s->state.client_indices = s->state.exit_indices = (struct plane_indices){0};
 	install_client_indices(t, s, &state->client_indices);
 	for (unsigned i = 0; i < state->exit_indices.count && i < PLANE_INDICES; i++)
 		session_learn_exit(s, indices_nth(&state->exit_indices, i));
+	install_losses(t, s, losses);
 	return true;
 }
 
-bool sessions_retire(struct sessions *t, uint32_t handle, struct plane_session *last)
+void sessions_retire(struct sessions *t, struct session *s)
 {
-	struct session *s = sessions_at(t, handle);
+	const struct plane_session *last = &s->state;
 
-	if (!s)
-		return false;
-	*last = s->state;
 	for (unsigned i = 0; i < last->client_indices.count; i++) {
 		const struct index_key key = {last->exit, indices_nth(&last->client_indices, i)};
 
 		table_remove(t->by_index, &key);
 	}
 	table_remove(t->by_client, &last->client);
-	s->live = false;
+	if (s->lossy)
+		t->slots->losses[last->handle] = (struct plane_losses){0};
+	set_here(t, last->handle, false);
+}
+
+struct plane_losses *sessions_drops(struct sessions *t, struct session *s)
+{
+	s->lossy = true;
+	return &t->slots->losses[s->state.handle];
+}
+
+bool sessions_losses(const struct sessions *t, const struct session *s, struct plane_losses *out)
+{
+	if (!s->lossy && !s->unpaid)
+		return false;
+	if (s->lossy)
+		*out = t->slots->losses[s->state.handle];
+	else
+		*out = (struct plane_losses){0};
+	out->unanswered = s->unpaid;
 	return true;
 }

@@ -26,9 +26,11 @@ static_assert(sizeof(struct relay_counters) % sizeof(uint64_t) == 0, "counters a
  */
 static bool tell(struct worker *w, const struct notice *n)
 {
-	if (!ring_push(w->notices, n, sizeof(*n))) {
+	size_t size = n->lossy ? sizeof(*n) : offsetof(struct notice, losses);
+
+	if (!ring_push(w->notices, n, size)) {
 		atomic_exchange(&w->starved, true);
-		if (!ring_push(w->notices, n, sizeof(*n)))
+		if (!ring_push(w->notices, n, size))
 			return false;
 	}
 	w->told = true;
@@ -43,22 +45,47 @@ static void answer(struct worker *w, const struct notice *n)
 	w->has_held = true;
 }
 
-static void due_push(struct worker *w, struct session *s)
+/* As it is now. */
+static void describe(struct worker *w, const struct session *s, struct notice *n)
 {
-	if (s->due || session_used(s) < s->state.mark)
-		return;
-	s->due = true;
-	w->due[(w->due_first + w->due_count++) % w->max_sessions] = s->state.handle;
+	n->session = s->state;
+	n->lossy = sessions_losses(w->forward.sessions, s, &n->losses);
 }
 
-/* What stands in the queue is looked at anew: the mark may have been moved, the session retired. */
+static uint32_t *due_at(struct worker *w, uint32_t n)
+{
+	return &w->due[(w->due_first + n) % w->max_sessions];
+}
+
+static void due_push(struct worker *w, struct session *s)
+{
+	if (session_used(s) < s->state.mark || s->due)
+		return;
+	s->due = true;
+	*due_at(w, w->due_count++) = s->state.handle;
+}
+
+/* Before its slot becomes another thread's. The queue is empty but while nobody listens. */
+static void due_drop(struct worker *w, const struct session *s)
+{
+	uint32_t i = 0;
+
+	if (!s->due)
+		return;
+	while (*due_at(w, i) != s->state.handle)
+		i++;
+	*due_at(w, i) = *due_at(w, --w->due_count);
+}
+
+/* What stands in the queue is looked at anew: its mark may have been moved. */
 static void due_tell(struct worker *w)
 {
 	while (w->due_count) {
-		struct session *s = sessions_slot(w->forward.sessions, w->due[w->due_first]);
-		struct notice n = {.kind = NOTICE_MARKED, .session = s->state};
+		struct session *s = sessions_at(w->forward.sessions, *due_at(w, 0));
+		struct notice n = {.kind = NOTICE_MARKED};
 
-		if (s->live && session_used(s) >= s->state.mark) {
+		if (session_used(s) >= s->state.mark) {
+			describe(w, s, &n);
 			if (!tell(w, &n))
 				return;
 			s->state.mark = UINT64_MAX;
@@ -173,14 +200,33 @@ static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
 /* ---- orders -------------------------------------------------------------------------------------
  */
 
-static void install(struct worker *w, const struct plane_session *state)
+static void install(struct worker *w, const struct order *o)
 {
-	struct notice n = {.kind = NOTICE_INSTALLED, .session.handle = state->handle};
+	struct notice n = {.kind = NOTICE_INSTALLED, .session.handle = o->slot};
 
-	n.ok = sessions_install(w->forward.sessions, state);
+	n.ok = sessions_install(w->forward.sessions, &o->session, &o->losses);
 	answer(w, &n);
 	if (n.ok)
-		due_push(w, sessions_at(w->forward.sessions, state->handle));
+		due_push(w, sessions_at(w->forward.sessions, o->slot));
+}
+
+/* From the answer on the slot is not ours. */
+static void retire(struct worker *w, struct session *s)
+{
+	struct notice n = {.kind = NOTICE_RETIRED};
+
+	due_drop(w, s);
+	describe(w, s, &n);
+	sessions_retire(w->forward.sessions, s);
+	answer(w, &n);
+}
+
+static void meter(struct worker *w, const struct session *s)
+{
+	struct notice n = {.kind = NOTICE_MARKED};
+
+	describe(w, s, &n);
+	answer(w, &n);
 }
 
 static void set_limit(struct worker *w, struct session *s, uint64_t limit, uint64_t mark)
@@ -189,7 +235,7 @@ static void set_limit(struct worker *w, struct session *s, uint64_t limit, uint6
 
 	s->state.limit = limit > session_used(s) ? limit : session_used(s);
 	s->state.mark = mark;
-	n.session = s->state;
+	describe(w, s, &n);
 	answer(w, &n);
 	due_push(w, s);
 }
@@ -197,25 +243,22 @@ static void set_limit(struct worker *w, struct session *s, uint64_t limit, uint6
 static void obey(struct worker *w, const struct order *o)
 {
 	struct session *s = sessions_at(w->forward.sessions, o->slot);
-	struct notice n = {.kind = NOTICE_RETIRED};
 
 	switch (o->kind) {
 	case ORDER_INSTALL:
-		install(w, &o->session);
+		install(w, o);
 		break;
 	case ORDER_RETIRE:
-		if (sessions_retire(w->forward.sessions, o->slot, &n.session))
-			answer(w, &n);
+		if (s)
+			retire(w, s);
 		break;
 	case ORDER_LIMIT:
 		if (s)
 			set_limit(w, s, o->limit, o->mark);
 		break;
 	case ORDER_METER:
-		if (!s)
-			break;
-		n = (struct notice){.kind = NOTICE_MARKED, .session = s->state};
-		answer(w, &n);
+		if (s)
+			meter(w, s);
 		break;
 	case ORDER_EXIT:
 		forward_set_exit(&w->forward, o->slot, &o->exit);
@@ -296,7 +339,7 @@ static bool create_loop(struct worker *w)
 	return w->on_client && w->on_exit && w->on_orders;
 }
 
-int worker_create(struct worker **out, const struct plane_config *config,
+int worker_create(struct worker **out, const struct plane_config *config, struct slots *slots,
 		  struct worker_sockets sockets)
 {
 	struct worker *w = xcalloc(1, sizeof(*w));
@@ -312,7 +355,7 @@ int worker_create(struct worker **out, const struct plane_config *config,
 	w->offload.send &= towards_exit.send;
 	udp_in_init(&w->in, w->offload.receive);
 	udp_out_init(&w->out, w->offload.send);
-	err = forward_init(&w->forward, config->max_sessions, config->max_exits, &config->allow);
+	err = forward_init(&w->forward, slots, config->max_exits, &config->allow);
 	if (!err && !create_loop(w))
 		err = -ENOMEM;
 	if (err) {

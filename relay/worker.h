@@ -35,9 +35,16 @@ struct order {
 	uint32_t slot;        /* session handle or exit slot */
 	uint64_t limit, mark; /* LIMIT */
 	union {
-		struct plane_session session; /* INSTALL */
-		struct plane_exit exit;       /* EXIT */
+		struct {
+			struct plane_session session;
+			struct plane_losses losses;
+		};                      /* INSTALL */
+		struct plane_exit exit; /* EXIT */
 	};
+};
+
+enum {
+	ORDER_SHORT = offsetof(struct order, exit) + sizeof(struct plane_exit), /* but INSTALL */
 };
 
 /* Worker -> main. */
@@ -48,10 +55,10 @@ struct notice {
 		NOTICE_MARKED,
 		NOTICE_LIMITED,
 	} kind;
-	bool ok; /* INSTALLED */
-	/* RETIRED: all of it. Else its handle and, but for INSTALLED, up, down, limit and losses.
-	 */
-	struct plane_session session;
+	bool ok;                      /* INSTALLED */
+	bool lossy;                   /* losses are there, else none: not for INSTALLED */
+	struct plane_session session; /* INSTALLED: its handle */
+	struct plane_losses losses;
 };
 
 /* Worker -> main, by a ring of its own: a flood of these delays no notice. Only len bytes of data
@@ -103,9 +110,10 @@ struct worker {
 	struct udp_out out;
 };
 
-/* Takes the sockets, also on failure. 0 or -errno. */
+/* Takes the sockets, also on failure; slots are shared with the other workers and outlive it. 0 or
+ * -errno. */
 MUST_CHECK int worker_create(struct worker **out, const struct plane_config *config,
-			     struct worker_sockets sockets);
+			     struct slots *slots, struct worker_sockets sockets);
 /* Not while it runs. */
 void worker_destroy(struct worker *w);
 

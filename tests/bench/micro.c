@@ -78,6 +78,7 @@ static void report(const char *what, operation op, void *arg)
 
 struct path {
 	struct forward forward;
+	struct slots *slots;
 	uint32_t count;
 	struct net_addr *clients; /* in the order in which they are asked for */
 	uint32_t *indices;        /* of the same clients */
@@ -109,7 +110,8 @@ static void path_init(struct path *p, uint32_t count)
 	p->count = count;
 	p->clients = xcalloc(count, sizeof(*p->clients));
 	p->indices = xcalloc(count, sizeof(*p->indices));
-	if (forward_init(&p->forward, count, 1, &allow) < 0 ||
+	p->slots = slots_create(count);
+	if (!p->slots || forward_init(&p->forward, p->slots, 1, &allow) < 0 ||
 	    !net_addr_parse(&p->exit.wg, "9.9.9.9:51820"))
 		fatalx("no data path");
 	wg_mac1_key(p->exit.mac1_key, key);
@@ -128,7 +130,7 @@ static void path_init(struct path *p, uint32_t count)
 		memcpy(s.client.ip + 8, &order[i], sizeof(order[i]));
 		p->clients[i] = s.client;
 		p->indices[i] = s.client_indices.index[0];
-		if (!sessions_install(p->forward.sessions, &s))
+		if (!sessions_install(p->forward.sessions, &s, NULL))
 			fatalx("no session");
 	}
 	free(order);
@@ -139,6 +141,7 @@ static void path_init(struct path *p, uint32_t count)
 static void path_wipe(struct path *p)
 {
 	forward_wipe(&p->forward);
+	slots_destroy(p->slots);
 	free(p->clients);
 	free(p->indices);
 }

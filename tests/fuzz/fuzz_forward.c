@@ -185,6 +185,7 @@ static void one_order(struct input *in)
 {
 	uint8_t what = next(in), n = next(in);
 	struct plane_session s = {.handle = n % (SESSIONS + 1)};
+	struct plane_losses losses = {0};
 	struct plane_exit e;
 	struct session *live;
 
@@ -196,9 +197,14 @@ static void one_order(struct input *in)
 		forward_set_exit(&f, n % EXITS, &e);
 		break;
 	case 1:
-		(void)!sessions_retire(f.sessions, n % (SESSIONS + 1), &s);
+		live = sessions_at(f.sessions, n % (SESSIONS + 1));
+		if (live) {
+			s = live->state;
+			(void)sessions_losses(f.sessions, live, &losses);
+			sessions_retire(f.sessions, live);
+		}
 		s.client = client_address(next(in));
-		(void)!sessions_install(f.sessions, &s);
+		(void)!sessions_install(f.sessions, &s, &losses);
 		break;
 	case 2:
 		s.exit = next(in) % (EXITS + 1);
@@ -210,7 +216,7 @@ static void one_order(struct input *in)
 		for (unsigned i = 0; i < PLANE_INDICES; i++)
 			s.client_indices.index[i] = next(in) % 8;
 		s.exit_indices = s.client_indices;
-		(void)!sessions_install(f.sessions, &s);
+		(void)!sessions_install(f.sessions, &s, NULL);
 		break;
 	default:
 		live = sessions_at(f.sessions, n % SESSIONS);
@@ -224,10 +230,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct ranges allow = {0};
 	struct input in = {data, size};
+	struct slots *slots;
 
 	for (uint8_t i = 0; i < EXITS; i++)
 		wg_mac1_key(mac1_keys[i], (const uint8_t[KEY_LEN]){i});
-	hold(forward_init(&f, SESSIONS, EXITS, &allow) == 0);
+	slots = slots_create(SESSIONS);
+	hold(slots && forward_init(&f, slots, EXITS, &allow) == 0);
 	for (uint8_t i = 0; i < EXITS; i++) {
 		struct plane_exit e = exit_entry((uint8_t)(i + 1));
 
@@ -242,5 +250,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_sessions();
 	}
 	forward_wipe(&f);
+	slots_destroy(slots);
 	return 0;
 }

@@ -260,7 +260,7 @@ void stage_open_session(uint32_t i, uint64_t limit, uint64_t mark)
 					      .limit = limit,
 					      .mark = mark};
 
-	plane_install(stage.plane, stage.clients[i].worker, &session);
+	plane_install(stage.plane, stage.clients[i].worker, &session, NULL);
 	STAGE_WAIT(stage.told.installed == before + 1);
 	fakewg_initiation((void *)stage.buffer, stage_client_index(i),
 			  stage.exit_entries[i % STAGE_EXITS].mac1_key);

@@ -32,6 +32,7 @@ struct deed {
 	uint32_t handle;
 	uint64_t limit, mark;
 	struct plane_session session;
+	struct plane_losses losses;
 	struct ledger_payer payer;
 	int err;
 	union {
@@ -58,6 +59,7 @@ static struct {
 	const struct plane_ops *ops;
 	void *ops_arg;
 	struct plane_session at[2][SESSIONS];
+	struct plane_losses lost[2][SESSIONS];
 	bool live[2][SESSIONS];
 	struct plane_exit exit[EXITS];
 	struct net_addr self;
@@ -146,25 +148,28 @@ static void do_install(struct deed *d)
 	}
 	if (ok) {
 		world.at[d->worker][d->session.handle] = d->session;
+		world.lost[d->worker][d->session.handle] = d->losses;
 		world.live[d->worker][d->session.handle] = true;
 	}
 	world.ops->installed(world.ops_arg, d->session.handle, ok);
 }
 
-void plane_install(struct plane *p, unsigned worker, const struct plane_session *s)
+void plane_install(struct plane *p, unsigned worker, const struct plane_session *s,
+		   const struct plane_losses *losses)
 {
 	struct deed *d = later(do_install);
 
 	(void)p;
 	d->worker = worker;
 	d->session = *s;
+	d->losses = losses ? *losses : (struct plane_losses){0};
 }
 
 static void do_retire(struct deed *d)
 {
 	assert_true(world.live[d->worker][d->handle]);
 	world.live[d->worker][d->handle] = false;
-	world.ops->losses(world.ops_arg, d->handle, &world.at[d->worker][d->handle].losses);
+	world.ops->losses(world.ops_arg, d->handle, &world.lost[d->worker][d->handle]);
 	world.ops->retired(world.ops_arg, &world.at[d->worker][d->handle]);
 }
 

@@ -34,6 +34,7 @@ static const char *const exit_endpoints[EXITS] = {"9.9.9.1:51820", "9.9.9.2:5182
 						  "10.0.0.1:51820"};
 static const uint32_t exit_of[CLIENTS] = {EXIT_A, EXIT_A, EXIT_B, EXIT_GONE, EXIT_PRIVATE};
 
+static struct slots *slots;
 static struct forward f;
 static struct plane_exit exits[EXITS];
 static uint8_t buffer[4096];
@@ -52,7 +53,9 @@ static int set_up(void **state)
 	const struct ranges allow = {0};
 
 	(void)state;
-	assert_int_equal(forward_init(&f, CLIENTS, EXITS, &allow), 0);
+	slots = slots_create(CLIENTS);
+	assert_non_null(slots);
+	assert_int_equal(forward_init(&f, slots, EXITS, &allow), 0);
 	for (uint32_t i = 0; i < EXITS; i++) {
 		uint8_t key[KEY_LEN] = {(uint8_t)(i + 1)};
 
@@ -68,7 +71,7 @@ static int set_up(void **state)
 						.limit = 1 << 24,
 						.mark = UINT64_MAX};
 
-		assert_true(sessions_install(f.sessions, &s));
+		assert_true(sessions_install(f.sessions, &s, NULL));
 	}
 	return 0;
 }
@@ -77,6 +80,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	forward_wipe(&f);
+	slots_destroy(slots);
 	return 0;
 }
 
@@ -101,13 +105,22 @@ static void assert_balance(void)
 	}
 }
 
+static struct plane_losses losses_of(const struct session *s)
+{
+	struct plane_losses losses = {0};
+
+	(void)sessions_losses(f.sessions, s, &losses);
+	return losses;
+}
+
 /* All that came up for a session is billed, carried for nothing, or dropped under a name. */
 static uint64_t heard_up(const struct session *s)
 {
-	uint64_t sum = s->state.up + s->state.losses.unanswered * INITIATION;
+	const struct plane_losses losses = losses_of(s);
+	uint64_t sum = s->state.up + losses.unanswered * INITIATION;
 
 	for (int r = 0; r < DROP_COUNT; r++)
-		sum += s->state.losses.dropped[DIRECTION_UP][r].bytes;
+		sum += losses.dropped[DIRECTION_UP][r].bytes;
 	return sum;
 }
 
@@ -473,11 +486,13 @@ static void test_index_collisions(void **state)
 	assert_int_equal(at(CAROL)->down, RESPONSE + 320);
 	assert_int_equal(down_transport(EXIT_A, 11, 96), PASS);
 	assert_int_equal(at(ALICE)->down, RESPONSE + 96);
-	assert_true(sessions_retire(f.sessions, ALICE, &last));
+	last = *at(ALICE);
+	sessions_retire(f.sessions, sessions_at(f.sessions, ALICE));
+	assert_null(sessions_at(f.sessions, ALICE));
 	assert_int_equal(down_transport(EXIT_A, 11, 96), DROP_unknown_index);
 	assert_int_equal(up_initiation(BOB, 11), PASS);
 	/* It comes back with what another has by now: that stays the other's. */
-	assert_true(sessions_install(f.sessions, &last));
+	assert_true(sessions_install(f.sessions, &last, NULL));
 	assert_int_equal(down_transport(EXIT_A, 11, 96), PASS);
 	assert_int_equal(at(ALICE)->down, RESPONSE + 96);
 	assert_int_equal(at(BOB)->down, 96);
@@ -583,6 +598,7 @@ static void test_send_failed(void **state)
 	const struct datagram up_d = {buffer, 64, false, alice};
 	const struct datagram down_d = {buffer, 64, false, exits[EXIT_A].wg};
 	struct plane_session *s = &sessions_at(f.sessions, ALICE)->state;
+	struct plane_losses lost;
 	struct passage p, q;
 
 	(void)state;
@@ -603,9 +619,10 @@ static void test_send_failed(void **state)
 	assert_int_equal(f.counters.drop[DIRECTION_DOWN][DROP_send_failed].packets, 1);
 	assert_int_equal(s->down, RESPONSE);
 	assert_int_equal(s->packets_down, 1);
-	assert_int_equal(s->losses.dropped[DIRECTION_UP][DROP_window].bytes, 64);
-	assert_int_equal(s->losses.dropped[DIRECTION_UP][DROP_send_failed].bytes, 64);
-	assert_int_equal(s->losses.dropped[DIRECTION_DOWN][DROP_send_failed].packets, 1);
+	lost = losses_of(sessions_at(f.sessions, ALICE));
+	assert_int_equal(lost.dropped[DIRECTION_UP][DROP_window].bytes, 64);
+	assert_int_equal(lost.dropped[DIRECTION_UP][DROP_send_failed].bytes, 64);
+	assert_int_equal(lost.dropped[DIRECTION_DOWN][DROP_send_failed].packets, 1);
 }
 
 static void test_control(void **state)

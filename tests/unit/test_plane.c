@@ -61,7 +61,7 @@ static void test_address_of_another(void **state)
 	stage_open(1);
 	stage_open_session(0, UINT64_MAX, UINT64_MAX);
 	thief = (struct plane_session){.handle = 5, .client = stage.clients[0].addr};
-	plane_install(stage.plane, 0, &thief);
+	plane_install(stage.plane, 0, &thief, NULL);
 	STAGE_WAIT(stage.told.refused == 1);
 	stage_transport(stage_exit_index(0));
 	stage_send_up(&stage.clients[0], 64);
@@ -120,7 +120,7 @@ static void test_nobody_listens(void **state)
 		struct plane_session s = {.handle = i, .client.port = (uint16_t)(i + 1)};
 
 		s.client.ip[0] = 0x20;
-		plane_install(stage.plane, 0, &s); /* mark 0: reached at once */
+		plane_install(stage.plane, 0, &s, NULL); /* mark 0: reached at once */
 		if (i % 50 == 0)
 			stage_nap();
 	}
@@ -137,7 +137,7 @@ static void test_full_rings(void **state)
 		struct plane_session s = {.handle = i, .client.port = (uint16_t)(i + 1)};
 
 		s.client.ip[0] = 0x20;
-		plane_install(stage.plane, 0, &s); /* mark 0: reached at once */
+		plane_install(stage.plane, 0, &s, NULL); /* mark 0: reached at once */
 	}
 	STAGE_WAIT(stage.told.installed == STAGE_SESSIONS && stage.told.marked == STAGE_SESSIONS);
 	for (uint64_t n = 1; n <= 5000; n++)

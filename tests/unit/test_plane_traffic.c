@@ -236,7 +236,7 @@ static void test_move_under_traffic(void **state)
 		s = stage.told.last;
 		s.client = stage.clients[at + 1].addr;
 		moves += stage.clients[at].worker != stage.clients[at + 1].worker;
-		plane_install(stage.plane, stage.clients[at + 1].worker, &s);
+		plane_install(stage.plane, stage.clients[at + 1].worker, &s, NULL);
 		traffic(at, at + 1);
 		STAGE_WAIT(stage.told.installed == installed + 1);
 		traffic(at, at + 1);

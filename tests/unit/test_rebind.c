@@ -16,12 +16,12 @@ static void test_bind_and_move_between_workers(void **state)
 	world_carry(h, 5000);
 	world.at[0][h].exit_indices = (struct plane_indices){{77}, 1, 1, true};
 	world.at[0][h].packets_down = 4;
-	world.at[0][h].losses.unanswered = 3;
+	world.lost[0][h].unanswered = 3;
 	bind_session(&g, 2, 1, address(200));
 	assert_int_equal(place_of(h), 1);
 	assert_int_equal(world.at[1][h].down, 5000);
 	assert_int_equal(world.at[1][h].packets_down, 4);
-	assert_int_equal(world.at[1][h].losses.unanswered, 3);
+	assert_int_equal(world.lost[1][h].unanswered, 3);
 	assert_int_equal(world.at[1][h].exit_indices.index[0], 77);
 	assert_true(world.at[1][h].exit_indices.pending);
 	assert_int_equal(world.at[1][h].client.port, 200);

@@ -1,10 +1,7 @@
 /* The session table against a model that looks at everything, every time. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/lib/unit.h"
 
-#include <cmocka.h>
+#include <stdlib.h>
 
 #include "relay/session.h"
 
@@ -31,9 +28,41 @@ struct model {
 	bool live, pending;
 	uint32_t exit, client;
 	uint32_t index[PLANE_INDICES], count;
+	struct plane_losses losses;
 };
 
 static struct model model[MAX];
+
+static struct slots *slots;
+
+static struct sessions *create(uint32_t max)
+{
+	struct sessions *t;
+
+	slots = slots_create(max);
+	assert_non_null(slots);
+	t = sessions_create(slots);
+	assert_non_null(t);
+	return t;
+}
+
+static void destroy(struct sessions *t)
+{
+	sessions_destroy(t);
+	slots_destroy(slots);
+}
+
+static void retire(struct sessions *t, uint32_t handle, struct plane_session *last,
+		   struct plane_losses *losses)
+{
+	struct session *s = sessions_at(t, handle);
+
+	assert_non_null(s);
+	*last = s->state;
+	*losses = (struct plane_losses){0};
+	(void)sessions_losses(t, s, losses);
+	sessions_retire(t, s);
+}
 
 static struct net_addr address(uint32_t n)
 {
@@ -81,12 +110,23 @@ static uint32_t handle_of(const struct session *s)
 
 static void compare(struct sessions *t)
 {
-	for (uint32_t i = 0; i < MAX; i++)
-		assert_int_equal(sessions_at(t, i) != NULL, model[i].live);
+	for (uint32_t i = 0; i < MAX; i++) {
+		const struct session *s = sessions_at(t, i);
+		struct plane_losses losses = {0};
+
+		assert_int_equal(s != NULL, model[i].live);
+		if (!s)
+			continue;
+		(void)sessions_losses(t, s, &losses);
+		assert_memory_equal(&losses, &model[i].losses, sizeof(losses));
+	}
 	for (uint32_t c = 0; c < ADDRESSES; c++) {
 		struct net_addr a = address(c);
 
 		assert_int_equal(handle_of(sessions_by_client(t, &a)), model_by_client(c));
+		sessions_prefetch_client(t, sessions_hash_client(t, &a));
+		assert_ptr_equal(sessions_by_client_hashed(t, &a, sessions_hash_client(t, &a)),
+				 sessions_by_client(t, &a));
 	}
 	for (uint32_t i = 0; i < MAX; i++)
 		for (uint32_t x = 0; model[i].live && x < INDICES; x++)
@@ -94,9 +134,15 @@ static void compare(struct sessions *t)
 					 model[i].pending &&
 						 model[i].index[model[i].count - 1] == x);
 	for (uint32_t e = 0; e < EXITS; e++)
-		for (uint32_t x = 0; x < INDICES; x++)
+		for (uint32_t x = 0; x < INDICES; x++) {
+			uint32_t hash = sessions_hash_index(t, e, x);
+
 			assert_int_equal(handle_of(sessions_by_index(t, e, x)),
 					 model_by_index(e, x));
+			sessions_prefetch_index(t, hash);
+			assert_ptr_equal(sessions_by_index_hashed(t, e, x, hash),
+					 sessions_by_index(t, e, x));
+		}
 }
 
 static void step_install(struct sessions *t)
@@ -104,6 +150,7 @@ static void step_install(struct sessions *t)
 	uint32_t handle = rng(MAX + 1), client = rng(ADDRESSES);
 	struct plane_session s = {.handle = handle, .exit = rng(EXITS), .client = address(client)};
 	bool ok = handle < MAX && !model[handle].live && model_by_client(client) == MAX;
+	struct plane_losses losses = {.unanswered = rng(2)};
 	struct model *m = &model[handle];
 
 	s.client_indices.count = (uint8_t)rng(PLANE_INDICES + 1);
@@ -111,10 +158,12 @@ static void step_install(struct sessions *t)
 	s.client_indices.pending = s.client_indices.count && rng(2);
 	for (unsigned i = 0; i < s.client_indices.count; i++)
 		s.client_indices.index[i] = rng(INDICES);
-	assert_int_equal(sessions_install(t, &s), ok);
+	if (rng(2))
+		losses.dropped[DIRECTION_DOWN][DROP_window].bytes = rng(9);
+	assert_int_equal(sessions_install(t, &s, &losses), ok);
 	if (!ok)
 		return;
-	*m = (struct model){true, false, s.exit, client, {0}, 0};
+	*m = (struct model){true, false, s.exit, client, {0}, 0, losses};
 	for (unsigned i = 0; i < s.client_indices.count; i++) {
 		if (model_by_index(s.exit, s.client_indices.index[i]) != MAX)
 			continue;
@@ -126,12 +175,13 @@ static void step_install(struct sessions *t)
 static void step_retire(struct sessions *t)
 {
 	struct plane_session last;
-	uint32_t handle = rng(MAX + 1);
-	bool live = handle < MAX && model[handle].live;
+	struct plane_losses losses;
+	uint32_t handle = rng(MAX);
 
-	assert_int_equal(sessions_retire(t, handle, &last), live);
-	if (!live)
+	if (!model[handle].live)
 		return;
+	retire(t, handle, &last, &losses);
+	assert_memory_equal(&losses, &model[handle].losses, sizeof(losses));
 	assert_int_equal(last.handle, handle);
 	assert_int_equal(last.exit, model[handle].exit);
 	assert_int_equal(last.client_indices.count, model[handle].count);
@@ -162,6 +212,17 @@ static void step_answer(struct sessions *t)
 	model[handle].pending = false;
 }
 
+static void step_lose(struct sessions *t)
+{
+	uint32_t handle = rng(MAX);
+	enum relay_drop why = rng(DROP_COUNT);
+
+	if (!model[handle].live)
+		return;
+	sessions_drops(t, sessions_at(t, handle))->dropped[DIRECTION_UP][why].packets++;
+	model[handle].losses.dropped[DIRECTION_UP][why].packets++;
+}
+
 static void step_forget(struct sessions *t)
 {
 	uint32_t handle = rng(MAX), index;
@@ -181,12 +242,11 @@ static void step_forget(struct sessions *t)
 
 static void test_model(void **state)
 {
-	struct sessions *t = sessions_create(MAX);
+	struct sessions *t = create(MAX);
 
 	(void)state;
-	assert_non_null(t);
 	for (int i = 0; i < STEPS; i++) {
-		uint32_t what = rng(16);
+		uint32_t what = rng(17);
 
 		if (what < 2)
 			step_install(t);
@@ -196,55 +256,56 @@ static void test_model(void **state)
 			step_forget(t);
 		else if (what < 8)
 			step_answer(t);
-		else
+		else if (what < 16)
 			step_learn(t);
+		else
+			step_lose(t);
 		if (i % 16 == 0)
 			compare(t);
 	}
 	compare(t);
-	sessions_destroy(t);
+	destroy(t);
 }
 
 /* A moved session keeps its indices in their order: the oldest still leaves first. */
 static void test_moved_order(void **state)
 {
-	struct sessions *t = sessions_create(2);
+	struct sessions *t = create(2);
 	struct plane_session s = {.handle = 1, .exit = 7, .client = address(3)};
+	struct plane_losses losses;
 
 	(void)state;
-	assert_non_null(t);
-	assert_true(sessions_install(t, &s));
+	assert_true(sessions_install(t, &s, NULL));
 	for (uint32_t i = 1; i <= PLANE_INDICES + 2; i++) {
 		sessions_learn_client(t, sessions_at(t, 1), i);
 		session_answered(sessions_at(t, 1));
 	}
-	assert_true(sessions_retire(t, 1, &s));
+	retire(t, 1, &s, &losses);
 	assert_null(sessions_by_index(t, 7, 5));
-	assert_true(sessions_install(t, &s));
+	assert_true(sessions_install(t, &s, NULL));
 	sessions_learn_client(t, sessions_at(t, 1), 100);
 	assert_null(sessions_by_index(t, 7, 3));
 	assert_non_null(sessions_by_index(t, 7, 4));
 	assert_non_null(sessions_by_index(t, 7, 100));
 	/* So does what is pending: here it gives way to the next one, as if nothing had moved. */
-	assert_true(sessions_retire(t, 1, &s));
-	assert_true(sessions_install(t, &s));
+	retire(t, 1, &s, &losses);
+	assert_true(sessions_install(t, &s, NULL));
 	assert_true(session_awaits(sessions_at(t, 1), 100));
 	sessions_learn_client(t, sessions_at(t, 1), 101);
 	assert_null(sessions_by_index(t, 7, 100));
 	assert_non_null(sessions_by_index(t, 7, 4));
-	sessions_destroy(t);
+	destroy(t);
 }
 
 static void test_limit_not_below_used(void **state)
 {
-	struct sessions *t = sessions_create(1);
+	struct sessions *t = create(1);
 	struct plane_session s = {.client = address(0), .up = 70, .down = 60, .limit = 100};
 
 	(void)state;
-	assert_non_null(t);
-	assert_true(sessions_install(t, &s));
+	assert_true(sessions_install(t, &s, NULL));
 	assert_int_equal(sessions_at(t, 0)->state.limit, 130);
-	sessions_destroy(t);
+	destroy(t);
 }
 
 static void test_exit_indices(void **state)
