@@ -35,6 +35,7 @@ void forward_set_exit(struct forward *f, uint32_t slot, const struct plane_exit 
 	if (e->usable && table_find(f->exit_slots, &e->exit.wg) == slot)
 		table_remove(f->exit_slots, &e->exit.wg);
 	e->exit = *exit;
+	f->recent = slot;
 	e->lane = (struct udp_lane){0};
 	e->usable = exit->wg.port != 0 && !ranges_special(&exit->wg, &f->allow) &&
 		    table_put(f->exit_slots, &exit->wg, slot);
@@ -79,6 +80,58 @@ bool forward_is_control(const struct datagram *d)
 	       d->data[0] >= MESSAGE_INITIATION && d->data[0] <= MESSAGE_BOUND &&
 	       (d->data[1] | d->data[2] | d->data[3]) == 0;
 }
+
+/* ---- looking ahead ---- */
+
+/* The slot of the usable exit with this address, or TABLE_NONE. Mostly it is the one it was last.
+ */
+static uint32_t exit_at(const struct forward *f, const struct net_addr *from)
+{
+	const struct forward_exit *e = &f->exits[f->recent];
+
+	if (e->usable && net_addr_eq(&e->exit.wg, from))
+		return f->recent;
+	return table_find(f->exit_slots, from);
+}
+
+static uint32_t hash_up(const struct forward *f, const struct datagram *d,
+			const struct datagram *before)
+{
+	if (before && net_addr_eq(&before->from, &d->from))
+		return before->hash;
+	return sessions_hash_client(f->sessions, &d->from);
+}
+
+static uint32_t hash_down(const struct forward *f, const struct datagram *d)
+{
+	struct wire_header header;
+	uint32_t exit;
+
+	if (d->truncated)
+		return 0;
+	header = wire_read(d->data, d->len);
+	exit = header.type ? exit_at(f, &d->from) : TABLE_NONE;
+	return exit == TABLE_NONE ? 0 : sessions_hash_index(f->sessions, exit, header.receiver);
+}
+
+void forward_prefetch(const struct forward *f, enum relay_direction direction, struct datagram *d,
+		      unsigned count)
+{
+	const bool up = direction == DIRECTION_UP;
+
+	for (unsigned i = 0; i < count; i++)
+		d[i].hash = up ? hash_up(f, &d[i], i ? &d[i - 1] : NULL) : hash_down(f, &d[i]);
+	for (unsigned i = 0; i < count; i++) {
+		if (!d[i].hash || (i && d[i].hash == d[i - 1].hash))
+			continue;
+		if (up)
+			sessions_prefetch_client(f->sessions, d[i].hash);
+		else
+			sessions_prefetch_index(f->sessions, d[i].hash);
+	}
+}
+
+/* ---- judging ---- */
 
 /* used <= limit holds always, so the difference cannot wrap. */
 static bool window_has(const struct session *s, uint32_t len)
@@ -144,7 +197,7 @@ static bool judge_up(struct forward *f, const struct datagram *d, const struct w
 	if (!header->type)
 		return false;
 	*why = DROP_unknown_client;
-	*session = s = sessions_by_client(f->sessions, &d->from);
+	*session = s = sessions_by_client_hashed(f->sessions, &d->from, d->hash);
 	if (!s)
 		return false;
 	*why = DROP_wrong_direction;
@@ -204,14 +257,15 @@ static bool judge_down(struct forward *f, const struct datagram *d,
 	if (!header->type)
 		return false;
 	*why = DROP_unknown_exit;
-	exit = table_find(f->exit_slots, &d->from);
+	exit = exit_at(f, &d->from);
 	if (exit == TABLE_NONE)
 		return false;
+	f->recent = exit;
 	*why = DROP_exit_initiation;
 	if (header->type == MESSAGE_WG_INITIATION)
 		return false;
 	*why = DROP_unknown_index;
-	*session = sessions_by_index(f->sessions, exit, header->receiver);
+	*session = sessions_by_index_hashed(f->sessions, exit, header->receiver, d->hash);
 	if (!*session)
 		return false;
 	if (is_answer(*session, header))

@@ -24,6 +24,7 @@ struct forward {
 	struct table *exit_slots; /* by the address of usable exits */
 	struct ranges allow;
 	uint32_t period; /* counts forward_tick */
+	uint32_t recent; /* the slot of the exit that was found or set last */
 	struct relay_counters counters;
 };
 
@@ -56,6 +57,13 @@ void forward_tick(struct forward *f);
 
 /* True for a datagram of the control channel or BIND, which the data path does not carry. */
 MUST_CHECK bool forward_is_control(const struct datagram *d);
+
+/*
+ * Has memory fetch what judging these will look at, so that it waits for all of them at once; a few
+ * dozen at a time, lest the first be gone when their turn comes. May be left out.
+ */
+void forward_prefetch(const struct forward *f, enum relay_direction direction, struct datagram *d,
+		      unsigned count);
 
 /*
  * Counts a datagram in, from the public socket (up) or the upstream socket (down), and judges it.

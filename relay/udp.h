@@ -36,6 +36,7 @@ struct datagram {
 	uint32_t len;   /* as it was on the wire, more than data holds if truncated */
 	bool truncated; /* longer than UDP_BUFFER */
 	struct net_addr from;
+	uint32_t hash; /* see forward_prefetch; 0: not known */
 };
 
 /*

@@ -160,27 +160,44 @@ static void flush(struct worker *w, enum relay_direction direction)
 	w->forward.counters.offload_refused = w->out.refused;
 }
 
+static void carry_one(struct worker *w, enum relay_direction direction, const struct datagram *d)
+{
+	const bool up = direction == DIRECTION_UP;
+	struct passage *p = &w->passages[w->out.datagrams];
+
+	if (up && forward_is_control(d))
+		hand_up(w, d);
+	else if (up ? forward_up(&w->forward, d, p) : forward_down(&w->forward, d, p))
+		udp_add(&w->out, p->lane, p->to, d);
+	if (udp_full(&w->out))
+		flush(w, direction);
+}
+
+/* The next few of what was received, with what judging them needs on its way from memory. */
+static unsigned look_ahead(struct worker *w, enum relay_direction direction)
+{
+	const struct datagram *d;
+	unsigned count = 0;
+
+	while (count < WORKER_AHEAD && (d = udp_next(&w->in)))
+		w->ahead[count++] = *d;
+	forward_prefetch(&w->forward, direction, w->ahead, count);
+	return count;
+}
+
 /*
  * One batch: in by one socket, each judged in order, out by the other. If more came meanwhile the
  * loop says so; but first it is the other socket's turn, and the orders'.
  */
 static void carry(struct worker *w, enum relay_direction direction)
 {
-	const bool up = direction == DIRECTION_UP;
-	const struct datagram *d;
+	unsigned count;
 
-	udp_receive(up ? w->sockets.client : w->sockets.exit, &w->in);
+	udp_receive(direction == DIRECTION_UP ? w->sockets.client : w->sockets.exit, &w->in);
 	w->forward.counters.messages_in += w->in.count;
-	while ((d = udp_next(&w->in))) {
-		struct passage *p = &w->passages[w->out.datagrams];
-
-		if (up && forward_is_control(d))
-			hand_up(w, d);
-		else if (up ? forward_up(&w->forward, d, p) : forward_down(&w->forward, d, p))
-			udp_add(&w->out, p->lane, p->to, d);
-		if (udp_full(&w->out))
-			flush(w, direction);
-	}
+	while ((count = look_ahead(w, direction)) > 0)
+		for (unsigned i = 0; i < count; i++)
+			carry_one(w, direction, &w->ahead[i]);
 	flush(w, direction);
 	turn_end(w);
 }

@@ -19,6 +19,7 @@ enum {
 	WORKER_NOTICES = 1024,
 	WORKER_CONTROL = 512,
 	WORKER_INITIATIONS = 1024,
+	WORKER_AHEAD = 32, /* datagrams whose memory is fetched at once */
 	WORKER_COUNTERS = sizeof(struct relay_counters) / sizeof(uint64_t),
 };
 
@@ -105,6 +106,7 @@ struct worker {
 	bool has_held, told, heard;
 	uint32_t *due; /* handles whose mark is reached: a queue, each in it once at most */
 	uint32_t max_sessions, due_first, due_count;
+	struct datagram ahead[WORKER_AHEAD];        /* being judged */
 	struct passage passages[UDP_OUT_DATAGRAMS]; /* of what is in `out`, in order */
 	struct udp_in in;
 	struct udp_out out;

@@ -20,7 +20,9 @@ enum {
 	ROUND_NS = 40000000,
 	SIZE = 148,
 	FEW = 64,
+	SOME = 1000,
 	MANY = 100000,
+	AHEAD = 32, /* as WORKER_AHEAD */
 	EXIT_INDEX = 7,
 };
 
@@ -44,7 +46,8 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void report(const char *what, operation op, void *arg)
+/* each: how many of what is reported one operation does */
+static void report_each(const char *what, operation op, void *arg, uint32_t each)
 {
 	double round[ROUNDS];
 	uint32_t next = 0, batch = 1;
@@ -66,12 +69,17 @@ static void report(const char *what, operation op, void *arg)
 			if (!op(arg, next++))
 				fatalx("%s: it failed", what);
 		}
-		round[r] = (double)(now_ns() - start) / batch;
+		round[r] = (double)(now_ns() - start) / batch / each;
 	}
 	qsort(round, ROUNDS, sizeof(*round), compare);
 	printf("%-52s %12.1f %12.1f %12.1f\n", what, round[ROUNDS / 2], round[0],
 	       round[ROUNDS - 1]);
 	fflush(stdout);
+}
+
+static void report(const char *what, operation op, void *arg)
+{
+	report_each(what, op, arg, 1);
 }
 
 /* ---- the data path ---- */
@@ -83,7 +91,7 @@ struct path {
 	struct net_addr *clients; /* in the order in which they are asked for */
 	uint32_t *indices;        /* of the same clients */
 	struct plane_exit exit;
-	uint8_t msg[SIZE];
+	uint8_t msg[SIZE], batch[AHEAD][SIZE];
 	struct message_initiation initiation;
 };
 
@@ -182,7 +190,7 @@ static bool op_by_index(void *arg, uint32_t i)
 static bool op_up(void *arg, uint32_t i)
 {
 	struct path *p = arg;
-	const struct datagram d = {p->msg, SIZE, false, p->clients[i % p->count]};
+	const struct datagram d = {p->msg, SIZE, false, p->clients[i % p->count], 0};
 	struct passage out;
 
 	if (!forward_up(&p->forward, &d, &out))
@@ -194,7 +202,7 @@ static bool op_up(void *arg, uint32_t i)
 static bool op_down(void *arg, uint32_t i)
 {
 	struct path *p = arg;
-	const struct datagram d = {p->msg, SIZE, false, p->exit.wg};
+	const struct datagram d = {p->msg, SIZE, false, p->exit.wg, 0};
 	const le32 receiver = le32_of(p->indices[i % p->count]);
 	struct passage out;
 
@@ -205,16 +213,56 @@ static bool op_down(void *arg, uint32_t i)
 	return true;
 }
 
+/* A batch as a worker takes it, of AHEAD different sessions. */
+static bool op_batch(struct path *p, enum relay_direction direction, uint32_t i)
+{
+	const bool up = direction == DIRECTION_UP;
+	struct datagram d[AHEAD];
+	struct passage out;
+
+	for (uint32_t n = 0; n < AHEAD; n++) {
+		uint32_t at = (i * AHEAD + n) % p->count;
+		const le32 receiver = le32_of(p->indices[at]);
+
+		d[n] = (struct datagram){p->batch[n], SIZE, false, up ? p->clients[at] : p->exit.wg,
+					 0};
+		memcpy(p->batch[n], p->msg, SIZE);
+		if (!up)
+			memcpy(p->batch[n] + 4, &receiver, sizeof(receiver));
+	}
+	forward_prefetch(&p->forward, direction, d, AHEAD);
+	for (uint32_t n = 0; n < AHEAD; n++) {
+		if (!(up ? forward_up(&p->forward, &d[n], &out)
+			 : forward_down(&p->forward, &d[n], &out)))
+			return false;
+		forward_sent(&p->forward, direction, &out, true);
+	}
+	return true;
+}
+
+static bool op_up_batch(void *arg, uint32_t i)
+{
+	return op_batch(arg, DIRECTION_UP, i);
+}
+
+static bool op_down_batch(void *arg, uint32_t i)
+{
+	return op_batch(arg, DIRECTION_DOWN, i);
+}
+
 static void report_path(uint32_t count)
 {
 	static const struct {
 		const char *what;
 		operation op;
+		uint32_t each; /* datagrams of an operation */
 	} parts[] = {
-		{"session by client address", op_by_client},
-		{"session by exit and index", op_by_index},
-		{"client to exit: judge, reserve, meter", op_up},
-		{"exit to client: judge, reserve, meter", op_down},
+		{"session by client address", op_by_client, 1},
+		{"session by exit and index", op_by_index, 1},
+		{"client to exit: judge, reserve, meter", op_up, 1},
+		{"the same in batches of 32", op_up_batch, AHEAD},
+		{"exit to client: judge, reserve, meter", op_down, 1},
+		{"the same in batches of 32", op_down_batch, AHEAD},
 	};
 	struct path p;
 	char what[64];
@@ -226,7 +274,7 @@ static void report_path(uint32_t count)
 	}
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		snprintf(what, sizeof(what), "%s, %u sessions", parts[i].what, count);
-		report(what, parts[i].op, &p);
+		report_each(what, parts[i].op, &p, parts[i].each);
 	}
 	path_wipe(&p);
 }
@@ -335,6 +383,7 @@ int main(void)
 	crypto_start();
 	printf("%-52s %12s %12s %12s\n", "ns of CPU time for one", "median", "least", "most");
 	report_path(FEW);
+	report_path(SOME);
 	report_path(MANY);
 	report_receipts();
 	report_channel();

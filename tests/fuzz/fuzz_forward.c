@@ -147,12 +147,13 @@ static uint32_t make_datagram(struct input *in)
 
 static void one_datagram(struct input *in)
 {
-	bool up = next(in) & 1, sent = next(in) % 4, passed;
+	uint8_t how = next(in);
+	bool up = how & 1, sent = next(in) % 4, passed;
 	uint8_t who = next(in);
 	uint32_t len = make_datagram(in);
 	/* Exactly len bytes: reading one more is seen. */
 	uint8_t *copy = malloc(len ? len : 1);
-	struct datagram d = {copy, len, false, up ? client_address(who) : exit_entry(who).wg};
+	struct datagram d = {copy, len, false, up ? client_address(who) : exit_entry(who).wg, 0};
 	struct passage p;
 	struct session *owner = up ? sessions_by_client(f.sessions, &d.from) : NULL;
 	struct known known = {0};
@@ -165,12 +166,14 @@ static void one_datagram(struct input *in)
 		free(copy);
 		return;
 	}
+	if (how & 2)
+		forward_prefetch(&f, up ? DIRECTION_UP : DIRECTION_DOWN, &d, 1);
 	passed = up ? forward_up(&f, &d, &p) : forward_down(&f, &d, &p);
 	hold(memcmp(copy, buffer, len) == 0);
 	if (passed) {
 		const struct plane_session *s = &p.session->state;
 
-		hold(p.session->live && p.len == len);
+		hold(sessions_at(f.sessions, s->handle) == p.session && p.len == len);
 		hold(f.exits[s->exit].usable && p.to->ip[12] != 10);
 		hold(net_addr_eq(p.to, up ? &f.exits[s->exit].exit.wg : &s->client));
 		hold(net_addr_eq(&d.from, up ? &s->client : &f.exits[s->exit].exit.wg));
