@@ -51,7 +51,7 @@ static const struct option node_options[] = {
 	 "get the exit's newer one in time, and reload."},
 	{"Relay", "Workers", OPTION_U32, AT(workers), 0, "0", 0, 64, "threads",
 	 "Threads that forward; 0: one per processor."},
-	{"Relay", "MaxSessions", OPTION_U32, AT(max_sessions), 0, "4096", 1, 65536, "sessions",
+	{"Relay", "MaxSessions", OPTION_U32, AT(max_sessions), 0, "4096", 1, 1000000, "sessions",
 	 "Sessions at once."},
 	{"Relay", "SessionsPerPayer", OPTION_U32, AT(sessions_per_payer), 0, "8", 1, 65536,
 	 "sessions", "Sessions at once of one payer; they share one credit window."},

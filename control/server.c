@@ -526,9 +526,10 @@ static bool allocate(struct control_server *s)
 	s->by_index = table_create(s->max_slots, sizeof(le32));
 	s->peers = calloc(s->max_peers, sizeof(*s->peers));
 	s->peer_links = calloc(s->max_peers, sizeof(*s->peer_links));
-	s->by_key = table_create(s->max_peers, KEY_LEN);
-	return s->limit && s->slots && s->slot_links && s->by_index && s->peers && s->peer_links &&
-	       s->by_key;
+	if (!s->peers)
+		return false;
+	s->by_key = table_create_over(s->max_peers, KEY_LEN, s->peers->key, sizeof(*s->peers));
+	return s->limit && s->slots && s->slot_links && s->by_index && s->peer_links && s->by_key;
 }
 
 struct control_server *control_server_create(struct event_base *base,

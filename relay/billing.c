@@ -85,7 +85,7 @@ static void show_debt(struct relay *r, const struct relay_payer *payer)
 	     s = registry_behind(r->registry, s, LIST_PAYER)) {
 		if (s->phase != PHASE_LIVE)
 			continue;
-		if (!s->bill.has_debt)
+		if (!s->bill.debt)
 			billing_debt(r, s);
 		return;
 	}
@@ -140,10 +140,9 @@ static void issue_failed(struct relay *r, struct relay_session *s, int err)
 
 static void took_offer(struct relay *r, struct relay_session *s, const struct receipt_offer *offer)
 {
-	if (!s->bill.has_offer)
+	if (!s->bill.offer)
 		r->count.receipts_issued++;
-	s->bill.offer = *offer;
-	s->bill.has_offer = true;
+	registry_keep(&s->bill.offer, offer);
 	s->bill.issued = offer_total(offer);
 	s->bill.issued_ms = clock_ms();
 	show(r, s, offer);
@@ -171,7 +170,7 @@ static void issued(void *arg, int err, const struct receipt_offer *offer)
 
 static bool may_issue(const struct relay_session *s)
 {
-	return !s->bill.issuing && !s->bill.has_offer && !s->bill.refused &&
+	return !s->bill.issuing && !s->bill.offer && !s->bill.refused &&
 	       session_total(s) > s->bill.issued;
 }
 
@@ -196,7 +195,7 @@ void billing_consider(struct relay *r, struct relay_session *s)
 void billing_final(struct relay *r, struct relay_session *s)
 {
 	bool unknown = s->bill.carried < session_total(s);
-	bool unsigned_rest = !s->bill.has_offer && s->share.signed_total < session_total(s);
+	bool unsigned_rest = !s->bill.offer && s->share.signed_total < session_total(s);
 
 	if (!s->bill.issuing && !s->bill.refused && (unknown || unsigned_rest))
 		issue(r, s);
@@ -231,8 +230,8 @@ static void tell_window(struct relay *r, const struct asker *to, const uint8_t *
 
 void billing_drop_debt(struct relay *r, struct relay_session *s)
 {
-	r->showing -= s->bill.has_debt;
-	s->bill.has_debt = false;
+	r->showing -= s->bill.debt != NULL;
+	registry_keep(&s->bill.debt, NULL);
 }
 
 /* A debt that other sessions show is paid: nobody is asked for it again. */
@@ -240,7 +239,7 @@ static void drop_debts(struct relay *r, const struct relay_payer *payer, const u
 {
 	for (struct relay_session *s = registry_of_payer(r->registry, payer); s && r->showing;
 	     s = registry_behind(r->registry, s, LIST_PAYER))
-		if (s->bill.has_debt && memcmp(s->bill.debt.body.session, id, SESSION_ID_LEN) == 0)
+		if (s->bill.debt && memcmp(s->bill.debt->body.session, id, SESSION_ID_LEN) == 0)
 			billing_drop_debt(r, s);
 }
 
@@ -248,9 +247,9 @@ static void took_signature(struct relay *r, struct relay_session *s, const struc
 {
 	struct relay_payer *payer = registry_payer(r->registry, s);
 
-	s->bill.has_offer = false;
-	s->bill.signed_seq = le64_get(s->bill.offer.body.seq);
-	share_signed(&s->share, offer_total(&s->bill.offer));
+	s->bill.signed_seq = le64_get(s->bill.offer->body.seq);
+	share_signed(&s->share, offer_total(s->bill.offer));
+	registry_keep(&s->bill.offer, NULL);
 	s->share.changed = true;
 	billing_stands(r, payer, now);
 	s->bill.signed_window = share_of(s);
@@ -268,7 +267,7 @@ static void cosigned(void *arg, int err, const struct ledger_payer *now)
 	relay_call_end(call);
 	if (!s)
 		return;
-	asker = s->bill.cosigner;
+	asker = relay_asker(s, &s->bill.cosigner);
 	s->bill.cosigning = false;
 	if (err) {
 		relay_refuse(r, &asker, err == -EBADMSG ? REFUSED_SIGNATURE : relay_refusal(err));
@@ -344,11 +343,11 @@ void billing_cosign(struct relay *r, struct relay_session *s, const struct asker
 					 registry_payer(r->registry, s)->credit});
 		return;
 	}
-	if (!s->bill.has_offer || seq != le64_get(s->bill.offer.body.seq)) {
+	if (!s->bill.offer || seq != le64_get(s->bill.offer->body.seq)) {
 		relay_refuse(r, a, REFUSED_SIGNATURE);
 		return;
 	}
-	s->bill.cosigner = *a;
+	s->bill.cosigner = relay_question(a);
 	if (s->bill.cosigning)
 		return;
 	s->bill.cosigning = true;
@@ -375,8 +374,7 @@ static void unpaid(void *arg, int err, const struct receipt_offer *offer)
 	if (own && memcmp(own->owner, s->owner, KEY_LEN) == 0)
 		return; /* it lingers here and is shown by itself */
 	billing_drop_debt(r, s);
-	s->bill.debt = *offer;
-	s->bill.has_debt = true;
+	registry_keep(&s->bill.debt, offer);
 	r->showing++;
 	show(r, s, offer);
 }
@@ -391,7 +389,7 @@ struct relay_session *billing_debt_holder(struct relay *r, const uint8_t *owner,
 {
 	for (struct relay_session *s = registry_of_owner(r->registry, owner); s && r->showing;
 	     s = registry_behind(r->registry, s, LIST_OWNER))
-		if (s->bill.has_debt && memcmp(s->bill.debt.body.session, id, SESSION_ID_LEN) == 0)
+		if (s->bill.debt && memcmp(s->bill.debt->body.session, id, SESSION_ID_LEN) == 0)
 			return s;
 	return NULL;
 }
@@ -408,13 +406,13 @@ void billing_dispute(struct relay *r, struct relay_session *s, const struct aske
 		     const struct body_dispute *dispute)
 {
 	bool own = memcmp(dispute->session, s->id, SESSION_ID_LEN) == 0;
-	const struct receipt_offer *offer = own ? &s->bill.offer : &s->bill.debt;
+	const struct receipt_offer *offer = own ? s->bill.offer : s->bill.debt;
 
 	if (own && s->bill.refused) {
 		ending_begin(r, s, CLOSE_DISPUTE, a);
 		return;
 	}
-	if ((own && (!s->bill.has_offer || s->bill.cosigning)) ||
+	if ((own && (!s->bill.offer || s->bill.cosigning)) ||
 	    le64_get(dispute->seq) != le64_get(offer->body.seq)) {
 		relay_refuse(r, a, REFUSED_SIGNATURE);
 		return;
@@ -424,7 +422,7 @@ void billing_dispute(struct relay *r, struct relay_session *s, const struct aske
 		       le64_get(dispute->bytes_up), le64_get(dispute->bytes_down), disputed,
 		       relay_call_begin(r, NULL, NULL));
 	if (own) {
-		s->bill.has_offer = false;
+		registry_keep(&s->bill.offer, NULL);
 		s->bill.refused = true;
 		ending_begin(r, s, CLOSE_DISPUTE, a);
 	} else {
@@ -444,15 +442,15 @@ void billing_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)
 
 	if (s->bind.place == BIND_BOUND)
 		plane_meter(r->plane, s->bind.at.worker, s->handle);
-	if (s->bill.has_offer && !s->bill.cosigning)
-		show(r, s, &s->bill.offer);
-	if (s->bill.has_debt)
-		show(r, s, &s->bill.debt);
+	if (s->bill.offer && !s->bill.cosigning)
+		show(r, s, s->bill.offer);
+	if (s->bill.debt)
+		show(r, s, s->bill.debt);
 	if (s->phase != PHASE_LIVE)
 		return;
 	/* Nothing to sign and nothing left: a grant or a new month's allowance would change that.
 	 */
-	if (!s->bill.has_offer && billing_held(s) && now_ms - payer->asked_ms >= ASK_MS)
+	if (!s->bill.offer && billing_held(s) && now_ms - payer->asked_ms >= ASK_MS)
 		billing_ask(r, payer, NULL);
 	billing_consider(r, s);
 }

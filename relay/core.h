@@ -49,7 +49,7 @@ struct relay {
 			      size_t len);
 	void *control_input_arg;
 	struct relay_status count; /* the counters of it; the rest is filled in when asked */
-	uint32_t showing;          /* sessions with has_debt */
+	uint32_t showing;          /* sessions that show a debt */
 	bool stopping;
 	void (*stopped)(void *arg);
 	void *stopped_arg;
@@ -67,6 +67,10 @@ struct relay_call *relay_call_begin(struct relay *r, const struct relay_session 
 				    const struct asker *a);
 struct relay_session *relay_call_session(const struct relay_call *c);
 void relay_call_end(struct relay_call *c);
+
+/* What is kept of an asker who is s's owner, and the asker again. */
+struct question relay_question(const struct asker *a);
+struct asker relay_asker(const struct relay_session *s, const struct question *q);
 
 void relay_answer(struct relay *r, const struct asker *to, uint8_t verb, const void *body,
 		  size_t len);

@@ -25,11 +25,14 @@ static void tell_closed(struct relay *r, struct relay_session *s)
 	};
 
 	memcpy(body.session, s->id, SESSION_ID_LEN);
-	if (s->closer.waiting)
-		relay_answer(r, &s->closer, VERB_CLOSED, &body, sizeof(body));
-	else if (!s->told)
+	if (s->asked) {
+		const struct asker closer = relay_asker(s, &s->question);
+
+		relay_answer(r, &closer, VERB_CLOSED, &body, sizeof(body));
+	} else if (!s->told) {
 		control_server_push(r->control, s->owner, VERB_CLOSED, &body, sizeof(body));
-	s->closer.waiting = false;
+	}
+	s->asked = false;
 	s->told = true;
 }
 
@@ -37,8 +40,8 @@ static void remember_closer(struct relay_session *s, const struct asker *a)
 {
 	if (!a)
 		return;
-	s->closer = *a;
-	s->closer.waiting = true;
+	s->question = relay_question(a);
+	s->asked = true;
 }
 
 void ending_begin(struct relay *r, struct relay_session *s, enum close_reason reason,
@@ -110,7 +113,7 @@ void ending_check(struct relay *r, struct relay_session *s)
 	/* The last receipt goes out before CLOSED, so that a client that leaves has seen it. */
 	if (s->phase != PHASE_ENDED || s->bill.issuing)
 		return;
-	if (!s->told || s->closer.waiting)
+	if (!s->told || s->asked)
 		tell_closed(r, s);
 	if (settled && !s->bill.cosigning)
 		ending_close(r, s);

@@ -68,7 +68,7 @@ static void opened(void *arg, int err, const struct ledger_payer *now)
 	relay_call_end(call);
 	if (!s)
 		return;
-	opener = s->opener;
+	opener = relay_asker(s, &s->question);
 	if (err) {
 		relay_refuse(r, &opener, relay_refusal(err));
 		ending_forget(r, s);
@@ -94,7 +94,7 @@ static void again(struct relay *r, struct relay_session *s, const struct asker *
 {
 	switch (s->phase) {
 	case PHASE_OPENING:
-		s->opener = *a;
+		s->question = relay_question(a);
 		return;
 	case PHASE_LIVE:
 		grant(r, a, s);
@@ -192,7 +192,7 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 	}
 	s->exit = exit;
 	r->exits.slot[exit].sessions++;
-	s->opener = *a;
+	s->question = relay_question(a);
 	s->expires = le64_get(r->self.body.relay_terms.body.expires);
 	s->born_ms = s->active_ms = clock_ms();
 	ledger_open(r->ledger, ROLE_RELAY, s->id, open->payer, opened,

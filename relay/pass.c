@@ -22,10 +22,9 @@ struct index_key {
 	uint32_t slot, index;
 };
 
-/* A token bucket of time saved up: 1000 / PASS_PER_SECOND ms buy one datagram. */
+/* A token bucket: PASS_BURST datagrams when full; each taken moves on the time when it is that. */
 struct bucket {
-	uint64_t saved_ms;
-	uint64_t seen_ms; /* 0: never */
+	uint64_t full_ms;
 };
 
 struct pass_session {
@@ -57,14 +56,13 @@ static bool known(const uint32_t *index, uint8_t count, uint32_t wanted)
 
 static bool bucket_take(struct bucket *b, uint64_t now_ms)
 {
-	const uint64_t one = 1000 / PASS_PER_SECOND, full = one * PASS_BURST;
-	uint64_t saved = b->seen_ms ? b->saved_ms + (now_ms - b->seen_ms) : full;
+	const uint64_t one = 1000 / PASS_PER_SECOND;
 
-	b->saved_ms = saved < full ? saved : full;
-	b->seen_ms = now_ms ? now_ms : 1;
-	if (b->saved_ms < one)
+	if (b->full_ms < now_ms)
+		b->full_ms = now_ms;
+	if (b->full_ms - now_ms > (PASS_BURST - 1) * one)
 		return false;
-	b->saved_ms -= one;
+	b->full_ms += one;
 	return true;
 }
 

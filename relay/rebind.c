@@ -117,7 +117,7 @@ void rebind_input(struct relay *r, unsigned worker, const struct net_addr *from,
 		  size_t len)
 {
 	enum message_type type = message_type_of(msg, len);
-	struct bind_point point = {.addr = *from, .worker = worker};
+	struct bind_point point = {.addr = *from, .worker = (uint16_t)worker};
 	struct relay_session *s = NULL;
 	struct message_bind bind;
 

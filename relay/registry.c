@@ -24,6 +24,11 @@ static uint32_t *full_stack(uint32_t capacity)
 	return stack;
 }
 
+static struct table *over(const struct registry *g, const uint8_t *key, size_t len, size_t stride)
+{
+	return table_create_over(g->capacity, len, key, stride);
+}
+
 struct registry *registry_create(uint32_t max_sessions)
 {
 	struct registry *g = xcalloc(1, sizeof(*g));
@@ -33,13 +38,33 @@ struct registry *registry_create(uint32_t max_sessions)
 	g->free_payer = full_stack(max_sessions);
 	g->session = xcalloc(max_sessions, sizeof(*g->session));
 	g->payer = xcalloc(max_sessions, sizeof(*g->payer));
-	g->by_id = table_create(max_sessions, SESSION_ID_LEN);
-	g->by_statement = table_create(max_sessions, KEY_LEN);
-	g->by_payer = table_create(max_sessions, KEY_LEN);
-	g->by_owner = table_create(max_sessions, KEY_LEN);
+	g->by_id = over(g, g->session->id, SESSION_ID_LEN, sizeof(*g->session));
+	g->by_statement = over(g, g->session->statement, KEY_LEN, sizeof(*g->session));
+	g->by_payer = over(g, g->payer->id, KEY_LEN, sizeof(*g->payer));
+	g->by_owner = over(g, g->session->owner, KEY_LEN, sizeof(*g->session));
 	if (!g->by_id || !g->by_statement || !g->by_payer || !g->by_owner)
 		fatalx("relay: no memory for the session table; lower MaxSessions");
 	return g;
+}
+
+void registry_keep(struct receipt_offer **kept, const struct receipt_offer *offer)
+{
+	if (!offer) {
+		free(*kept);
+		*kept = NULL;
+		return;
+	}
+	if (!*kept)
+		*kept = xcalloc(1, sizeof(**kept));
+	**kept = *offer;
+}
+
+/* What most sessions do not have most of the time is not in the slot. */
+static void free_parts(struct relay_session *s)
+{
+	registry_keep(&s->bill.offer, NULL);
+	registry_keep(&s->bill.debt, NULL);
+	free(s->losses);
 }
 
 void registry_destroy(struct registry *g)
@@ -47,7 +72,7 @@ void registry_destroy(struct registry *g)
 	if (!g)
 		return;
 	for (struct relay_session *s = registry_next(g, NULL); s; s = registry_next(g, s))
-		free(s->losses);
+		free_parts(s);
 	crypto_wipe(g->session, g->capacity * sizeof(*g->session));
 	table_destroy(g->by_id);
 	table_destroy(g->by_statement);
@@ -135,7 +160,7 @@ void registry_remove(struct registry *g, struct relay_session *s)
 	uint32_t handle = s->handle;
 
 	share_leave(&payer->group, &s->share);
-	free(s->losses);
+	free_parts(s);
 	table_remove(g->by_id, s->id);
 	table_remove(g->by_statement, s->statement);
 	list_of_owner_remove(g, s);

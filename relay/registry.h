@@ -30,9 +30,9 @@ enum bind_place {
 };
 
 struct bind_point {
-	struct net_addr addr;
-	unsigned worker;
 	uint64_t counter;
+	struct net_addr addr;
+	uint16_t worker;
 };
 
 struct session_bind {
@@ -50,23 +50,27 @@ struct session_bind {
 struct asker {
 	struct control_caller caller;
 	uint32_t id;
-	bool waiting; /* of a closer: CLOSED has not answered it yet */
+};
+
+/* The same of a session's owner. */
+struct question {
+	struct control_path path;
+	uint32_t channel, id;
 };
 
 /* Its receipts. Totals are bytes up and down together. */
 struct session_bill {
-	struct receipt_offer offer; /* outstanding, if has_offer */
-	bool has_offer, issuing, cosigning;
-	bool refused;           /* the ledger issues no more: disputed or frozen */
+	struct receipt_offer *offer; /* outstanding, or NULL */
+	/* A receipt of an earlier, ended session of this payer, shown to this owner; or NULL. */
+	struct receipt_offer *debt;
 	uint64_t issued;        /* total of the newest receipt */
 	uint64_t carried;       /* the ledger knows that so much was carried */
 	uint64_t issued_ms;     /* when */
 	uint64_t signed_seq;    /* newest co-signed */
 	uint64_t signed_window; /* what WINDOW said then, for a repeated COSIGN */
-	struct asker cosigner;
-	/* A receipt of an earlier, ended session of this payer, shown to this owner. */
-	struct receipt_offer debt;
-	bool has_debt, debt_cosigning;
+	struct question cosigner;
+	bool issuing, cosigning, debt_cosigning;
+	bool refused; /* the ledger issues no more: disputed or frozen */
 };
 
 /* A session is in one list of each kind; the newest is first. */
@@ -93,8 +97,9 @@ struct relay_session {
 	struct share_member share;
 	struct session_bind bind;
 	struct session_bill bill;
-	struct asker opener, closer;
+	struct question question; /* while OPENING: of that; later: of who closes it */
 	uint32_t close_reason;
+	bool asked;    /* the closer's question is not answered yet */
 	bool metering; /* its worker was asked for counters that somebody waits for */
 	bool told;     /* CLOSED went out */
 	bool closing;  /* the ledger was told the end */
@@ -121,6 +126,8 @@ void registry_destroy(struct registry *g);
 struct relay_session *registry_add(struct registry *g, const uint8_t owner[static KEY_LEN],
 				   const uint8_t payer[static KEY_LEN],
 				   const uint8_t statement[static KEY_LEN]);
+/* Sets *kept to a copy of offer, or to NULL without one. */
+void registry_keep(struct receipt_offer **kept, const struct receipt_offer *offer);
 /* Forgets it; its slot and, with the last session, its payer's are free again. */
 void registry_remove(struct registry *g, struct relay_session *s);
 

@@ -51,6 +51,19 @@ void relay_call_end(struct relay_call *c)
 	free(c);
 }
 
+struct question relay_question(const struct asker *a)
+{
+	return (struct question){a->caller.path, a->caller.channel, a->id};
+}
+
+struct asker relay_asker(const struct relay_session *s, const struct question *q)
+{
+	struct asker a = {.caller = {.channel = q->channel, .path = q->path}, .id = q->id};
+
+	memcpy(a.caller.client, s->owner, KEY_LEN);
+	return a;
+}
+
 uint32_t relay_refusal(int err)
 {
 	return err == -EACCES ? REFUSED_FROZEN : REFUSED_BUSY;
@@ -382,7 +395,7 @@ void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN])
 	billing_ask(r, payer, NULL);
 	for (struct relay_session *s = registry_of_payer(r->registry, payer); s && r->showing;
 	     s = registry_behind(r->registry, s, LIST_PAYER))
-		if (s->bill.has_debt)
+		if (s->bill.debt)
 			billing_debt(r, s);
 }
 

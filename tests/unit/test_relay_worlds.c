@@ -59,7 +59,7 @@ static void sign(const struct relay_session *s, const struct receipt_offer *offe
 
 static void dispute(const struct relay_session *s)
 {
-	struct body_dispute body = {.seq = s->bill.offer.body.seq};
+	struct body_dispute body = {.seq = s->bill.offer->body.seq};
 
 	memcpy(body.session, s->id, SESSION_ID_LEN);
 	assert_true(ask(s->owner[0], VERB_DISPUTE, &body, sizeof(body)));
@@ -98,17 +98,17 @@ static void happen_to(struct relay_session *s)
 		break;
 	case 4:
 	case 5:
-		if (s->bill.has_debt)
-			sign(s, &s->bill.debt);
-		else if (s->bill.has_offer)
-			sign(s, &s->bill.offer);
+		if (s->bill.debt)
+			sign(s, s->bill.debt);
+		else if (s->bill.offer)
+			sign(s, s->bill.offer);
 		break;
 	case 6:
 		if (rand() % 4 == 0)
 			end(s);
 		break;
 	case 7:
-		if (rand() % 8 == 0 && s->bill.has_offer)
+		if (rand() % 8 == 0 && s->bill.offer)
 			dispute(s);
 		break;
 	case 8:
