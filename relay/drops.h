@@ -1,6 +1,6 @@
 /*
  * Every datagram that enters the data path leaves it or is counted here by name:
- * in = out + sum(drops), in packets and in bytes, exactly, per direction.
+ * in = out + sum(drops) + queued, in packets and in bytes, exactly, per direction.
  */
 #ifndef RELAY_DROPS_H
 #define RELAY_DROPS_H
@@ -20,7 +20,8 @@
 	X(window, "beyond the credit window")                                                      \
 	X(exit_refused, "the exit's address is gone or may not be sent to")                        \
 	X(send_failed, "the kernel did not take it")                                               \
-	X(truncated, "longer than any datagram the relay carries")
+	X(truncated, "longer than any datagram the relay carries")                                 \
+	X(queue, "waited too long for Rate or PeerRate, or others needed the room more")
 
 enum relay_drop {
 #define X(name, text) DROP_##name,
@@ -46,6 +47,8 @@ struct relay_tally {
 struct relay_counters {
 	struct relay_tally in[DIRECTION_COUNT], out[DIRECTION_COUNT];
 	struct relay_tally drop[DIRECTION_COUNT][DROP_COUNT];
+	/* What waits for Rate or PeerRate just now: no sum over time, but what is there. */
+	struct relay_tally queued[DIRECTION_COUNT];
 	/* Initiations that went out and are billed to nobody, as no exit answered them (yet). */
 	struct relay_tally unanswered;
 	uint64_t control_in, control_malformed, control_lost;

@@ -133,10 +133,10 @@ void forward_prefetch(const struct forward *f, enum relay_direction direction, s
 
 /* ---- judging ---- */
 
-/* used <= limit holds always, so the difference cannot wrap. */
+/* used + queued <= limit holds always, so the difference cannot wrap. */
 static bool window_has(const struct session *s, uint32_t len)
 {
-	return len <= s->state.limit - session_used(s);
+	return len <= s->state.limit - session_used(s) - s->queued;
 }
 
 /* Is this initiation for the session's exit, and may the client call itself by that index? */
@@ -157,6 +157,12 @@ static bool initiation_ok(struct forward *f, const struct datagram *d,
 	return s->period != f->period || s->unanswered < FORWARD_UNANSWERED_MAX;
 }
 
+static void tally_initiation(struct forward *f, struct session *s)
+{
+	s->unpaid++;
+	tally(&f->counters.unanswered, sizeof(struct message_initiation));
+}
+
 /* Goes out unbilled until it is answered. Learnt only from what passes: a client out of window that
  * keeps trying must not push out the indices it lives by. */
 static void count_initiation(struct forward *f, struct session *s, uint32_t index)
@@ -166,8 +172,7 @@ static void count_initiation(struct forward *f, struct session *s, uint32_t inde
 		s->unanswered = 0;
 	s->period = f->period;
 	s->unanswered++;
-	s->unpaid++;
-	tally(&f->counters.unanswered, sizeof(struct message_initiation));
+	tally_initiation(f, s);
 }
 
 static void untally_initiation(struct forward *f, struct session *s)
@@ -298,17 +303,12 @@ bool forward_down(struct forward *f, const struct datagram *d, struct passage *o
 	return true;
 }
 
-void forward_sent(struct forward *f, enum relay_direction direction, const struct passage *p,
-		  bool ok)
+/* Takes a passage back out of what its session used, or was not billed for. */
+static void unuse(struct forward *f, enum relay_direction direction, const struct passage *p)
 {
 	struct plane_session *s = &p->session->state;
 
-	if (ok) {
-		tally(&f->counters.out[direction], p->len);
-		return;
-	}
 	if (!p->billed) {
-		sessions_forget_pending(f->sessions, p->session, p->index);
 		untally_initiation(f, p->session);
 	} else if (direction == DIRECTION_UP) {
 		s->up -= p->len;
@@ -317,5 +317,85 @@ void forward_sent(struct forward *f, enum relay_direction direction, const struc
 		s->down -= p->len;
 		s->packets_down--;
 	}
-	(void)drop_of(f, p->session, direction, DROP_send_failed, p->len);
+}
+
+/* It is not sent: nobody will answer it. */
+static bool lose(struct forward *f, enum relay_direction direction, const struct passage *p,
+		 enum relay_drop why)
+{
+	if (!p->billed)
+		sessions_forget_pending(f->sessions, p->session, p->index);
+	return drop_of(f, p->session, direction, why, p->len);
+}
+
+void forward_sent(struct forward *f, enum relay_direction direction, const struct passage *p,
+		  bool ok)
+{
+	if (ok) {
+		tally(&f->counters.out[direction], p->len);
+		return;
+	}
+	unuse(f, direction, p);
+	(void)lose(f, direction, p, DROP_send_failed);
+}
+
+/* An initiation that waits cannot have been answered: whatever comes for its index meanwhile is no
+ * answer, and another session may take it. */
+void forward_queue(struct forward *f, enum relay_direction direction, const struct passage *p)
+{
+	unuse(f, direction, p);
+	if (!p->billed)
+		sessions_forget_pending(f->sessions, p->session, p->index);
+	p->session->queued += p->billed;
+	tally(&f->counters.queued[direction], p->len);
+}
+
+static void leave_queue(struct forward *f, enum relay_direction direction, const struct passage *p)
+{
+	p->session->queued -= p->billed;
+	f->counters.queued[direction].packets--;
+	f->counters.queued[direction].bytes -= p->len;
+}
+
+static bool still_passes(struct forward *f, enum relay_direction direction, const struct passage *p,
+			 enum relay_drop *why)
+{
+	const struct plane_session *s = &p->session->state;
+	const struct session *owner;
+
+	if (direction == DIRECTION_DOWN)
+		return true;
+	*why = DROP_exit_refused;
+	if (!f->exits[s->exit].usable)
+		return false;
+	*why = DROP_index_taken;
+	owner = p->billed ? NULL : sessions_by_index(f->sessions, s->exit, p->index);
+	return !owner || owner == p->session;
+}
+
+bool forward_dequeue(struct forward *f, enum relay_direction direction, const struct passage *p)
+{
+	struct plane_session *s = &p->session->state;
+	enum relay_drop why;
+
+	leave_queue(f, direction, p);
+	if (!still_passes(f, direction, p, &why))
+		return lose(f, direction, p, why);
+	if (!p->billed) {
+		sessions_learn_client(f->sessions, p->session, p->index);
+		tally_initiation(f, p->session);
+	} else if (direction == DIRECTION_UP) {
+		s->up += p->len;
+		s->packets_up++;
+	} else {
+		s->down += p->len;
+		s->packets_down++;
+	}
+	return true;
+}
+
+void forward_unqueue(struct forward *f, enum relay_direction direction, const struct passage *p)
+{
+	leave_queue(f, direction, p);
+	(void)lose(f, direction, p, DROP_queue);
 }

@@ -77,4 +77,14 @@ MUST_CHECK bool forward_down(struct forward *f, const struct datagram *d, struct
 void forward_sent(struct forward *f, enum relay_direction direction, const struct passage *p,
 		  bool ok);
 
+/*
+ * For what waits between the two. forward_queue, instead of forward_sent: its bytes stay reserved,
+ * but are not used. Later either forward_dequeue: as after forward_up or forward_down, false if its
+ * exit is gone meanwhile (dropped and counted); or forward_unqueue: dropped as queue.
+ */
+void forward_queue(struct forward *f, enum relay_direction direction, const struct passage *p);
+MUST_CHECK bool forward_dequeue(struct forward *f, enum relay_direction direction,
+				const struct passage *p);
+void forward_unqueue(struct forward *f, enum relay_direction direction, const struct passage *p);
+
 #endif

@@ -22,6 +22,7 @@
 struct session {
 	_Alignas(64) struct plane_session state;
 	struct udp_lane lane; /* towards the client */
+	uint32_t queued; /* bytes that wait (forward_queue): reserved, neither sent nor billed */
 	/* Initiations sent on in this period (see forward_tick) and not answered. */
 	uint32_t unanswered, period;
 	uint32_t unpaid; /* initiations sent on that were not answered, ever */
