@@ -6,7 +6,7 @@ net   tests/net/test_*.py and test_*.sh: need root and network namespaces
 A test that is killed, hangs, or says nothing of how many passed counts as one failure; so does a sanitizer's report, of whatever
 process of a test it is, be it one that nobody waits for.
 
-Most tests wait more than they work: as many run at once as there are cores, two at least and JOBS if set. One that holds a promise
+Most tests wait more than they work: as many run at once as there are cores, two to four, or JOBS. One that holds a promise
 about time or runs at full speed says so in a comment, `Runs alone: why`, and then nothing runs beside it.
 """
 import concurrent.futures
@@ -120,7 +120,7 @@ def main():
             failed += 1
             continue
         tests += [(argv, TIMEOUT.get(kind, 3600)) for argv in collect(build, kind)]
-    passed, more = run_all(tests, build, int(os.environ.get("JOBS", max(2, os.cpu_count() or 1))))
+    passed, more = run_all(tests, build, int(os.environ.get("JOBS", min(4, max(2, os.cpu_count() or 1)))))
     failed += more
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -40,7 +40,7 @@ def main():
         os.kill(random.choice(victims), signal.SIGKILL)
         swarm.relay.process.wait(10)
         for pid in victims:
-            wait_for(lambda pid=pid: not alive(pid), "both processes to end", 5)
+            wait_for(lambda pid=pid: not alive(pid), "both processes to end")
         rig.ask("wait 50")
         for c in rig.ask("stats")["clients"]:
             if not c["session"].strip("0"):

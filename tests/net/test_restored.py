@@ -6,7 +6,6 @@ import pathlib
 import shutil
 import signal
 import sqlite3
-import time
 
 from lab import Lab, Suite, wait_for
 from nodes import Client, Node, download, web
@@ -152,8 +151,8 @@ def life_goes_on():
     client.stop()
     client.up()
     suite.equal(download(lab, "http://10.77.4.2/blob")[0], digest, "in a third session too")
-    time.sleep(1)
-    for node in nodes:
+    for node, session in zip(nodes, sessions()):
+        wait_for(lambda node=node, session=session: bytes.fromhex(session) in signed(node), f"{node.name}: a receipt of the third session")
         old, now = known(books(node, "old") / "ledger.db"), signed(node)
         suite.check(all(now[k][0] > old[k][0] for k in old), f"{node.name}: the client has a newer receipt of the session in the copy: {[(old[k][0], now[k][0]) for k in old]}")
         suite.check(len(set(now) - set(old)) >= 2, f"{node.name}: and {len(set(now) - set(old))} sessions it has never heard of")
