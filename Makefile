@@ -25,6 +25,9 @@ LINK    += -fsanitize=thread
 else ifeq ($(V),clang)
 CC      := clang
 HARDEN  := -fPIE -fstack-protector-strong
+else ifeq ($(V),lines)
+# Each access to memory calls a function of tests/bench/watch/watch.c.
+OPT     := -O2 -g -fsanitize=thread -fno-builtin-memcpy -fno-builtin-memmove -fno-builtin-memset -fno-builtin-memcmp
 else ifeq ($(V),fuzz)
 CC      := clang
 OPT     := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all

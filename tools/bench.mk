@@ -1,5 +1,7 @@
 # Benchmarks: tests/bench. BENCH_SECONDS is how long the comparison may take.
-BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c))
+# Built in ways of their own, below.
+BENCH_APART := tests/bench/lines.c tests/bench/spin.c
+BENCHES := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(filter-out $(BENCH_APART),$(wildcard tests/bench/*.c)))
 BENCH_SECONDS ?= 200
 
 $(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(LIBS_A) $$(call objs,tests/lib)
@@ -26,3 +28,16 @@ bench: deps-bench
 	@build/release/tests/bench/micro >build/bench/micro.txt; cat build/bench/micro.txt
 	@BENCH_SECONDS=$(BENCH_SECONDS) python3 tests/bench/bench.py
 	@python3 tests/bench/ledger.py
+
+# What workers share, counted: every access to memory is watched (V=lines).
+WRAPPED_lines := memcpy memmove memset memcmp malloc calloc aligned_alloc pthread_create recvmmsg sendmmsg write \
+                 event_base_new_with_config event_new event_add
+comma := ,
+$(B)/tests/bench/watch/watch.o: OPT := -O2 -g -fno-omit-frame-pointer
+$(B)/tests/bench/lines: $(B)/tests/bench/lines.o $(B)/tests/bench/watch/watch.o $(B)/tests/lib/fakewg.o $(B)/relay.a $(B)/proto.a $(B)/base.a
+	@echo "  LD    $@"
+	@$(CC) $(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) $(WRAPPED_lines:%=-Wl$(comma)--wrap=%)
+.PHONY: bench-lines
+bench-lines: deps-tests
+	@$(MAKE) --no-print-directory V=lines build/lines/tests/bench/lines
+	@python3 tests/bench/lines.py
