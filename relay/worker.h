@@ -20,6 +20,7 @@ enum {
 	WORKER_CONTROL = 512,
 	WORKER_INITIATIONS = 1024,
 	WORKER_AHEAD = 32, /* datagrams whose memory is fetched at once */
+	WORKER_LINE = 64, /* bytes, of a cache */
 	WORKER_COUNTERS = sizeof(struct relay_counters) / sizeof(uint64_t),
 };
 
@@ -94,9 +95,13 @@ struct worker {
 	bool running; /* main's */
 	struct udp_offload offload;
 
-	/* One writer each: main, either (see worker.c), the worker. */
+	/* Written by main, and by either (see worker.c): in no cache line with what the worker uses
+	 * for each batch. */
+	uint8_t before[WORKER_LINE];
 	atomic_bool stop, starved;
-	_Atomic uint64_t published[WORKER_COUNTERS];
+	uint8_t behind[WORKER_LINE];
+
+	_Atomic uint64_t published[WORKER_COUNTERS]; /* by the worker */
 
 	/* The thread's own. */
 	struct event_base *base;
