@@ -37,7 +37,12 @@ $(B)/tests/bench/watch/watch.o: OPT := -O2 -g -fno-omit-frame-pointer
 $(B)/tests/bench/lines: $(B)/tests/bench/lines.o $(B)/tests/bench/watch/watch.o $(B)/tests/lib/fakewg.o $(B)/relay.a $(B)/proto.a $(B)/base.a
 	@echo "  LD    $@"
 	@$(CC) $(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) $(WRAPPED_lines:%=-Wl$(comma)--wrap=%)
-.PHONY: bench-lines
+.PHONY: bench-lines bench-even bench-tunnel bench-spin
 bench-lines: deps-tests
 	@$(MAKE) --no-print-directory V=lines build/lines/tests/bench/lines
 	@python3 tests/bench/lines.py
+
+# How evenly the kernel spreads sessions over workers.
+bench-even: deps-tests
+	@$(MAKE) --no-print-directory V=release build/release/tests/bench/even
+	@python3 tests/bench/even.py

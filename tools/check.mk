@@ -19,7 +19,8 @@ deps-boot:
 # V=... builds happen in a make of their own: the variant decides flags for every file.
 check: deps-tests
 	@$(MAKE) --no-print-directory V=release all tests fault-build
-	@$(RUN) build/release unit net $(patsubst tests/fault/%.c,build/release/tests/fault/%,$(wildcard tests/fault/test_*.c))
+	@$(MAKE) --no-print-directory V=lines build/lines/tests/bench/lines
+	@$(RUN) build/release unit net tests/bench/lines.py $(patsubst tests/fault/%.c,build/release/tests/fault/%,$(wildcard tests/fault/test_*.c))
 
 check-unit: deps-tests
 	@$(MAKE) --no-print-directory V=$(V) all tests

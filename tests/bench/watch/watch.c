@@ -53,7 +53,6 @@ static unsigned block_count;
 static pthread_mutex_t blocks_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool watching, planted;
 static _Atomic uint64_t planted_counter, wakes;
-static uint64_t planted_at;
 static _Atomic uint8_t threads = 1;
 static _Thread_local uint8_t self;
 static _Thread_local uintptr_t stack[DEPTH];
@@ -479,7 +478,6 @@ void watch_init(void)
 
 void watch_plant(bool on)
 {
-	planted_at = (uintptr_t)&planted_counter;
 	atomic_store(&planted, on);
 }
 
@@ -500,13 +498,13 @@ static uintptr_t place(uintptr_t at)
 	return at ? at - (uintptr_t)__executable_start : 0;
 }
 
-/* The block a line is in: the newest, for memory is used again. */
+/* The block a byte is in: the newest, for memory is used again. */
 static void print_where(uintptr_t address)
 {
 	for (unsigned i = block_count; i-- > 0;) {
 		const struct block *b = &blocks[i];
 
-		if (!b->gone && address + LINE > b->start && address < b->start + b->size) {
+		if (!b->gone && address >= b->start && address < b->start + b->size) {
 			printf("\"size\":%zu,\"offset\":%" PRIdPTR ",\"made_at\":%" PRIuPTR
 			       ",\"called_from\":%" PRIuPTR ",",
 			       b->size, (intptr_t)(address - b->start), place(b->made_at),
@@ -529,10 +527,13 @@ static bool same_bytes(const struct line *l)
 
 static void print_line(const struct line *l, bool first)
 {
+	uint64_t bytes = UINT64_C(1) << 63;
 	bool more = false;
 
 	printf("%s{", first ? "" : ",");
-	print_where(l->number * LINE);
+	for (unsigned i = 0; i < WATCH_THREADS; i++)
+		bytes |= l->wrote[i];
+	print_where(l->number * LINE + (unsigned)__builtin_ctzll(bytes));
 	printf("\"transfers\":%" PRIu32 ",\"between_workers\":%" PRIu32
 	       ",\"same_bytes\":%s,\"threads\":[",
 	       l->transfers, l->between_workers, same_bytes(l) ? "true" : "false");
