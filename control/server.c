@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/table.h"
-#include "control/ratelimit.h"
+#include "control/crowd.h"
 #include "proto/lengths.h"
 
 enum {
@@ -26,6 +26,9 @@ enum {
 	RATELIMIT_NETWORKS = 8192,
 	/* When slots are short, a network with so many unconfirmed ones pays with its own. */
 	UNCONFIRMED_PER_NETWORK = 4,
+	COSTLY_MS = 1000 / CONTROL_COSTLY_PER_SECOND,
+	COOKIES_PER_MS = CONTROL_COOKIES_PER_SECOND / 1000,
+	COOKIES_AT_ONCE = CONTROL_COOKIES_PER_SECOND / 20,
 };
 
 /* What a channel is to its client, which has at most one of each. */
@@ -42,6 +45,8 @@ struct slot {
 	uint32_t peer;
 	uint64_t dies_ms;
 	struct control_path path; /* last authenticated */
+	struct ratelimit_net net; /* where the handshake came from */
+	uint64_t costly_ms;       /* when it may do CONTROL_COSTLY_BURST costly things again */
 };
 
 struct peer {
@@ -66,11 +71,13 @@ struct control_server {
 	struct event *sweep;
 	struct cookie_checker cookies;
 	struct ratelimit *limit;
+	struct crowd *crowd; /* confirmed slots: others' addresses can be faked */
 	struct control_counters counters;
 
 	uint64_t second_ms; /* when the second being counted began */
 	uint32_t initiations, max_initiations;
 	uint64_t loaded_until_ms;
+	uint64_t cookies_left, cookies_ms; /* so many could be given, as of then */
 
 	uint32_t max_slots, max_peers;
 	struct slot *slots;
@@ -136,6 +143,8 @@ static void slot_hold(struct control_server *s, uint32_t i, enum standing standi
 	p->held[standing] = i;
 	if (standing == UNCONFIRMED)
 		list_append(&s->unconfirmed, s->slot_links, i);
+	else
+		crowd_enter(s->crowd, &s->slots[i].net);
 }
 
 static void slot_release(struct control_server *s, uint32_t i)
@@ -146,6 +155,8 @@ static void slot_release(struct control_server *s, uint32_t i)
 	p->held[slot->standing] = TABLE_NONE;
 	if (slot->standing == UNCONFIRMED)
 		list_remove(&s->unconfirmed, s->slot_links, i);
+	else
+		crowd_leave(s->crowd, &slot->net);
 	if (peer_idle(p))
 		list_append(&s->idle_peers, s->peer_links, slot->peer);
 }
@@ -187,9 +198,7 @@ static uint32_t slot_to_drop(const struct control_server *s, const struct net_ad
 
 	for (uint32_t i = s->unconfirmed.first; i != TABLE_NONE && count < UNCONFIRMED_PER_NETWORK;
 	     i = s->slot_links[i].after) {
-		const struct ratelimit_net held = ratelimit_net(&s->slots[i].path.addr);
-
-		if (memcmp(&held, &net, sizeof(net)) != 0)
+		if (memcmp(&s->slots[i].net, &net, sizeof(net)) != 0)
 			continue;
 		if (!count++)
 			own = i;
@@ -273,6 +282,20 @@ static bool is_replay(const struct control_server *s, const uint8_t key[static K
 	return i != TABLE_NONE && memcmp(timestamp, s->peers[i].timestamp, TIMESTAMP_LEN) <= 0;
 }
 
+/* True if a client from there may not have a channel, unless it has one already. */
+static bool crowded(struct control_server *s, const struct net_addr *from,
+		    const uint8_t key[static KEY_LEN])
+{
+	const struct ratelimit_net net = ratelimit_net(from);
+	uint32_t peer = table_find(s->by_key, key);
+
+	if (crowd_admits(s->crowd, &net) ||
+	    (peer != TABLE_NONE && s->peers[peer].held[CURRENT] != TABLE_NONE))
+		return false;
+	s->counters.crowded++;
+	return true;
+}
+
 /* A slot for a handshake of this client, replacing its last unconfirmed one. */
 static struct slot *slot_for(struct control_server *s, const struct control_path *from,
 			     const uint8_t key[static KEY_LEN],
@@ -293,6 +316,7 @@ static struct slot *slot_for(struct control_server *s, const struct control_path
 	memcpy(s->peers[peer].timestamp, timestamp, TIMESTAMP_LEN);
 	s->slots[i].peer = peer;
 	s->slots[i].path = *from;
+	s->slots[i].net = ratelimit_net(&from->addr);
 	slot_hold(s, i, UNCONFIRMED);
 	return &s->slots[i];
 }
@@ -325,6 +349,34 @@ static void answer_initiation(struct control_server *s, const struct control_pat
 	s->ops->send(s->arg, from, &out, sizeof(out));
 }
 
+/* Each takes a few microseconds to make and send: more in a second would be time that data lacks.
+ */
+static bool cookie_left(struct control_server *s, uint64_t now_ms)
+{
+	s->cookies_left += (now_ms - s->cookies_ms) * COOKIES_PER_MS;
+	if (s->cookies_left > COOKIES_AT_ONCE)
+		s->cookies_left = COOKIES_AT_ONCE;
+	s->cookies_ms = now_ms;
+	if (s->cookies_left == 0)
+		return false;
+	s->cookies_left--;
+	return true;
+}
+
+static void give_cookie(struct control_server *s, const struct control_path *from,
+			const struct message_initiation *msg, uint64_t now_ms)
+{
+	struct message_cookie cookie;
+
+	if (!cookie_left(s, now_ms)) {
+		s->counters.cookie_withheld++;
+		return;
+	}
+	cookie_reply(&s->cookies, &cookie, msg, sizeof(*msg), &from->addr, now_ms);
+	s->counters.cookie_sent++;
+	s->ops->send(s->arg, from, &cookie, sizeof(cookie));
+}
+
 /* The cheap checks: true if this initiation is worth a public-key operation. */
 static bool admit(struct control_server *s, const struct control_path *from,
 		  const struct message_initiation *msg)
@@ -332,7 +384,6 @@ static bool admit(struct control_server *s, const struct control_path *from,
 	uint64_t now_ms = clock_ms();
 	enum cookie_verdict verdict =
 		cookie_check(&s->cookies, msg, sizeof(*msg), &from->addr, now_ms);
-	struct message_cookie cookie;
 
 	if (verdict == COOKIE_BAD_MAC1) {
 		s->counters.bad_mac1++;
@@ -341,9 +392,7 @@ static bool admit(struct control_server *s, const struct control_path *from,
 	if (!under_load(s, now_ms))
 		return true;
 	if (verdict != COOKIE_MAC2) {
-		cookie_reply(&s->cookies, &cookie, msg, sizeof(*msg), &from->addr, now_ms);
-		s->counters.cookie_sent++;
-		s->ops->send(s->arg, from, &cookie, sizeof(cookie));
+		give_cookie(s, from, msg, now_ms);
 		return false;
 	}
 	/* Only now is the address known to be its own: nobody uses up another's share. */
@@ -366,7 +415,7 @@ static void on_initiation(struct control_server *s, const struct control_path *f
 		s->counters.bad_handshake++;
 	} else if (is_replay(s, hs.remote_static, timestamp)) {
 		s->counters.replayed_handshake++;
-	} else {
+	} else if (!crowded(s, &from->addr, hs.remote_static)) {
 		slot = slot_for(s, from, hs.remote_static, timestamp);
 		if (slot)
 			answer_initiation(s, from, &hs, slot, le32_get(msg->sender));
@@ -425,6 +474,7 @@ static void on_transport(struct control_server *s, const struct control_path *fr
 	memcpy(caller.client, s->peers[slot->peer].key, KEY_LEN);
 	caller.channel = slot->ch.local_index;
 	caller.path = *from;
+	caller.net = slot->net;
 	s->ops->handle(s->arg, &caller, header->verb, le32_get(header->id), plain + sizeof(*header),
 		       le16_get(header->length));
 }
@@ -498,6 +548,25 @@ bool control_server_push(struct control_server *s, const uint8_t client[static K
 	return i != TABLE_NONE && send_body(s, i, &s->slots[i].path, &header, body);
 }
 
+bool control_server_afford(struct control_server *s, const struct control_caller *caller)
+{
+	uint64_t now_ms = clock_ms();
+	uint32_t i = slot_find(s, caller->channel, now_ms);
+	uint64_t *full_ms;
+
+	if (i == TABLE_NONE)
+		return false;
+	full_ms = &s->slots[i].costly_ms;
+	if (*full_ms < now_ms)
+		*full_ms = now_ms;
+	if (*full_ms - now_ms > (CONTROL_COSTLY_BURST - 1) * COSTLY_MS) {
+		s->counters.too_costly++;
+		return false;
+	}
+	*full_ms += COSTLY_MS;
+	return true;
+}
+
 const struct control_counters *control_server_counters(const struct control_server *s)
 {
 	return &s->counters;
@@ -518,9 +587,10 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 			slot_free(s, i);
 }
 
-static bool allocate(struct control_server *s)
+static bool allocate(struct control_server *s, uint32_t channels_per_network)
 {
 	s->limit = ratelimit_create(RATELIMIT_NETWORKS);
+	s->crowd = crowd_create(s->max_slots, channels_per_network);
 	s->slots = calloc(s->max_slots, sizeof(*s->slots));
 	s->slot_links = calloc(s->max_slots, sizeof(*s->slot_links));
 	s->by_index = table_create(s->max_slots, sizeof(le32));
@@ -529,7 +599,8 @@ static bool allocate(struct control_server *s)
 	if (!s->peers)
 		return false;
 	s->by_key = table_create_over(s->max_peers, KEY_LEN, s->peers->key, sizeof(*s->peers));
-	return s->limit && s->slots && s->slot_links && s->by_index && s->peer_links && s->by_key;
+	return s->limit && s->crowd && s->slots && s->slot_links && s->by_index &&
+	       s->peer_links && s->by_key;
 }
 
 struct control_server *control_server_create(struct event_base *base,
@@ -552,7 +623,8 @@ struct control_server *control_server_create(struct event_base *base,
 							    : DEFAULT_INITIATIONS;
 	cookie_checker_init(&s->cookies, s->keys->pub);
 	s->sweep = event_new(base, -1, EV_PERSIST, on_sweep, s);
-	if (!allocate(s) || !s->sweep || event_add(s->sweep, &every) != 0) {
+	if (!allocate(s, config->channels_per_network) || !s->sweep ||
+	    event_add(s->sweep, &every) != 0) {
 		control_server_destroy(s);
 		return NULL;
 	}
@@ -578,6 +650,7 @@ void control_server_destroy(struct control_server *s)
 	free(s->slot_links);
 	free(s->slots);
 	crypto_secret_free(s->keys);
+	crowd_destroy(s->crowd);
 	ratelimit_destroy(s->limit);
 	crypto_wipe(s, sizeof(*s));
 	free(s);

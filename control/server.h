@@ -5,18 +5,25 @@
  *
  * Order of work on a datagram: length, mac1, (under load) cookie and its network's share of
  * handshakes, public-key operation, timestamp newer than that client's last, slot. Nothing is
- * allocated and nothing answered before it is authenticated.
+ * allocated and nothing answered before it is authenticated, but for cookies, of which there are so
+ * many a second and no more.
  */
 #ifndef CONTROL_SERVER_H
 #define CONTROL_SERVER_H
 
 #include <event2/event.h>
 
-#include "base/addr.h"
+#include "control/ratelimit.h"
 #include "proto/channel.h"
 #include "proto/cookie.h"
 
 struct control_server;
+
+enum {
+	CONTROL_COSTLY_BURST = 16,
+	CONTROL_COSTLY_PER_SECOND = 4,
+	CONTROL_COOKIES_PER_SECOND = 50000,
+};
 
 /* Where a datagram came from and where its answer goes: an address, and the socket it is reached
  * by. */
@@ -31,6 +38,7 @@ struct control_caller {
 	uint8_t client[KEY_LEN];
 	uint32_t channel;
 	struct control_path path;
+	struct ratelimit_net net; /* where it shook hands, which nobody can fake */
 };
 
 struct control_server_ops {
@@ -46,11 +54,15 @@ struct control_server_config {
 	uint64_t network;
 	uint32_t max_channels;
 	uint32_t initiations_per_second; /* above this, cookies are asked for; 0: default 200 */
+	/* Channels of one network, once more than half of them are in use; 0: all. */
+	uint32_t channels_per_network;
 };
 
 /*
  * What happened, for metrics and status. rate_limited: under load, with a cookie, from a network
- * that had its share; handshakes: initiations answered, confirmed or not; bad_transport: forged,
+ * that had its share; cookie_withheld: no cookie was left to give; crowded: a new client, of a
+ * network that has its part of a table more than half full; too_costly: see control_server_afford;
+ * handshakes: initiations answered, confirmed or not; bad_transport: forged,
  * replayed, or a body of wrong shape; requests: bodies handed to handle.
  */
 /* clang-format off */
@@ -58,12 +70,15 @@ struct control_server_config {
 	X(bad_length) \
 	X(bad_mac1) \
 	X(cookie_sent) \
+	X(cookie_withheld) \
 	X(rate_limited) \
 	X(bad_handshake) \
 	X(replayed_handshake) \
 	X(table_full) \
+	X(crowded) \
 	X(unknown_channel) \
 	X(bad_transport) \
+	X(too_costly) \
 	X(handshakes) \
 	X(requests)
 /* clang-format on */
@@ -90,6 +105,14 @@ void control_server_input(struct control_server *s, const struct control_path *f
  */
 void control_server_reply(struct control_server *s, const struct control_caller *to, uint8_t verb,
 			  uint32_t id, const void *body, size_t len);
+
+/*
+ * Within the handler, before what takes a signature check: false once this channel has asked for
+ * more than CONTROL_COSTLY_BURST of them at once, or CONTROL_COSTLY_PER_SECOND for long. Silence is
+ * the answer then.
+ */
+MUST_CHECK bool control_server_afford(struct control_server *s,
+				      const struct control_caller *caller);
 
 /* Sends a body unasked to a client's newest confirmed channel, where it last spoke from. False if
  * it has none. */

@@ -29,6 +29,9 @@ void verbs_handle(void *arg, const struct control_caller *caller, uint8_t verb, 
 		presented_handle(n, caller, verb, id, body);
 		return;
 	}
+	if ((verb == VERB_OPEN || verb == VERB_ADD_PEER) &&
+	    !control_server_afford(n->control, caller))
+		return;
 	if (n->relay && relay_handle(n->relay, caller, verb, id, body, len))
 		return;
 	if (n->exit && exit_handle(n->exit, caller, verb, id, body, len))

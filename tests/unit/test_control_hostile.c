@@ -32,6 +32,27 @@ void *__wrap_realloc(void *p, size_t size)
 	return __real_realloc(p, size);
 }
 
+/* ---- public-key operations ------------------------------------------------------------------ */
+
+bool __real_x25519(uint8_t *out, const uint8_t *priv, const uint8_t *pub);
+void __real_x25519_public(uint8_t *pub, const uint8_t *priv);
+bool __wrap_x25519(uint8_t *out, const uint8_t *priv, const uint8_t *pub);
+void __wrap_x25519_public(uint8_t *pub, const uint8_t *priv);
+
+static int operations;
+
+bool __wrap_x25519(uint8_t *out, const uint8_t *priv, const uint8_t *pub)
+{
+	operations++;
+	return __real_x25519(out, priv, pub);
+}
+
+void __wrap_x25519_public(uint8_t *pub, const uint8_t *priv)
+{
+	operations++;
+	__real_x25519_public(pub, priv);
+}
+
 /* ---- what it must withstand ----------------------------------------------------------------- */
 
 static struct net_addr attacker(void)
@@ -291,6 +312,157 @@ static void a_network_has_its_share_under_load(void **state)
 	assert_int_equal(count()->rate_limited, before);
 }
 
+/* What arriving takes, in public-key operations. */
+static int cost(const struct net_addr *from, const struct message_initiation *msg)
+{
+	int before = operations;
+
+	to_server(from, msg, sizeof(*msg));
+	return operations - before;
+}
+
+/* Nobody makes the node compute who has not shown that it hears at its address, or more than its
+ * share. */
+static void under_load_a_cookie_comes_before_any_public_key(void **state)
+{
+	struct net_addr from = attacker(), elsewhere = from;
+	struct message_initiation msg, stale;
+	struct noise_keypair keys;
+	int good = 0;
+
+	(void)state;
+	elsewhere.port ^= 1;
+	w.server->max_initiations = 0;
+	for (int i = 0; i < 1000; i++) {
+		make_keys(&keys);
+		make_initiation(&msg, i % 2 ? &keys : NULL);
+		assert_int_equal(cost(&from, &msg), 0); /* without a cookie */
+		crypto_random(msg.mac2, sizeof(msg.mac2));
+		assert_int_equal(cost(&from, &msg), 0); /* with a made-up one */
+		msg.mac1[0] ^= 1;
+		assert_int_equal(cost(&from, &msg), 0);
+	}
+	make_keys(&keys);
+	make_initiation(&stale, &keys);
+	sign_with_cookie(&stale, &from);
+	assert_int_equal(cost(&elsewhere, &stale), 0); /* another address's */
+	msg = stale;
+	msg.ephemeral[0] ^= 1;
+	assert_int_equal(cost(&from, &msg), 0);   /* another message's */
+	assert_int_equal(cost(&from, &stale), 5); /* its own */
+	for (int i = 0; i < 100; i++) {
+		make_keys(&keys);
+		make_initiation(&msg, &keys);
+		sign_with_cookie(&msg, &from);
+		good += cost(&from, &msg) > 0;
+	}
+	assert_int_equal(good, RATELIMIT_BURST - 1);
+	fake_ms += COOKIE_SECRET_MS;
+	assert_int_equal(cost(&from, &stale), 0); /* an old one */
+}
+
+/* However many ask, cookies are only so many. */
+static void cookies_are_bounded(void **state)
+{
+	struct net_addr from = attacker();
+	struct message_initiation msg;
+	uint64_t asked = 0;
+
+	(void)state;
+	w.server->max_initiations = 0;
+	make_initiation(&msg, NULL);
+	for (int ms = 0; ms < 100; ms++, fake_ms++)
+		for (int i = 0; i < 100; i++, asked++)
+			to_server(&from, &msg, sizeof(msg));
+	assert_in_range(count()->cookie_sent, 4950, 4950 + CONTROL_COOKIES_PER_SECOND / 20);
+	assert_int_equal(count()->cookie_sent + count()->cookie_withheld, asked);
+	assert_int_equal(w.sent_to_attacker, count()->cookie_sent);
+}
+
+/* All clients of this world are of one network. */
+static void a_network_has_its_part_of_the_channels(void **state)
+{
+	struct person *other;
+
+	(void)state;
+	control_server_destroy(w.server);
+	w.config.max_channels = 8;
+	w.config.channels_per_network = 3;
+	start_server();
+	/* Not needed yet: half are free. */
+	for (int i = 0; i < 6; i++) {
+		assert_true(ask(add_client(i), 3000));
+		pass(100);
+	}
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(w.people[i].answers, i < 5);
+	assert_true(count()->crowded > 0);
+	other = add_client(6);
+	other->addr.ip[0] = 0x2a;
+	assert_true(ask(other, 1000));
+	pass(100);
+	assert_int_equal(other->answers, 1);
+	/* Those that are there may shake hands again. */
+	control_client_restart(w.people[0].c);
+	assert_true(ask(&w.people[0], 1000));
+	pass(100);
+	assert_int_equal(w.people[0].answers, 2);
+	/* And what was given back is there for others. */
+	pass(UNUSED_MS + 5000);
+	assert_true(ask(&w.people[5], 1000));
+	pass(100);
+	assert_int_equal(w.people[5].answers, 1);
+}
+
+/* A faked address is counted against nobody. */
+static void nobody_fills_anothers_part(void **state)
+{
+	struct person *p = add_client(0);
+	struct message_initiation msg;
+	struct noise_keypair keys;
+
+	(void)state;
+	control_server_destroy(w.server);
+	w.config.max_channels = 8;
+	w.config.channels_per_network = 1;
+	start_server();
+	for (int i = 0; i < 100; i++) {
+		make_keys(&keys);
+		make_initiation(&msg, &keys);
+		to_server(&p->addr, &msg, sizeof(msg));
+	}
+	assert_true(ask(p, 1000));
+	pass(100);
+	assert_int_equal(p->answers, 1);
+	assert_int_equal(count()->crowded, 0);
+}
+
+static void costly_requests_are_bounded(void **state)
+{
+	struct person *p = add_client(0), *q = add_client(1);
+	struct control_caller caller;
+	int good = 0;
+
+	(void)state;
+	assert_true(ask(p, 1000));
+	pass(100);
+	caller = w.last_caller;
+	for (int i = 0; i < 1000; i++)
+		good += control_server_afford(w.server, &caller);
+	assert_int_equal(good, CONTROL_COSTLY_BURST);
+	assert_int_equal(count()->too_costly, 1000 - CONTROL_COSTLY_BURST);
+	for (int i = 0; i < 1000; i++, pass(5))
+		good += control_server_afford(w.server, &caller);
+	assert_in_range(good - CONTROL_COSTLY_BURST, 5 * CONTROL_COSTLY_PER_SECOND - 1,
+			5 * CONTROL_COSTLY_PER_SECOND + 1);
+	/* Each channel by itself. */
+	assert_true(ask(q, 1000));
+	pass(100);
+	assert_true(control_server_afford(w.server, &w.last_caller));
+	caller.channel ^= 1;
+	assert_false(control_server_afford(w.server, &caller));
+}
+
 static bool is_unconfirmed(const struct noise_keypair *keys)
 {
 	uint32_t peer = table_find(w.server->by_key, keys->pub);
@@ -441,6 +613,11 @@ int main(void)
 		TEST(a_flood_gets_cookies_a_client_gets_through),
 		TEST(a_network_has_its_share_under_load),
 		TEST(a_network_pays_with_its_own_slots),
+		TEST(under_load_a_cookie_comes_before_any_public_key),
+		TEST(cookies_are_bounded),
+		TEST(a_network_has_its_part_of_the_channels),
+		TEST(nobody_fills_anothers_part),
+		TEST(costly_requests_are_bounded),
 		TEST(a_full_table_refuses_and_recovers),
 		TEST(strangers_cost_no_memory),
 	};

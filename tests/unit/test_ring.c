@@ -41,6 +41,29 @@ static void first_in_first_out(void **state)
 	ring_destroy(r);
 }
 
+static void a_message_stays_until_it_is_dropped(void **state)
+{
+	struct ring *r = ring_create(2, sizeof(uint32_t));
+	const uint32_t *at;
+
+	(void)state;
+	assert_non_null(r);
+	assert_null(ring_peek(r));
+	for (uint32_t v = 0; v < 10; v += 2) {
+		for (uint32_t i = v; i < v + 2; i++)
+			assert_true(ring_push(r, &i, sizeof(i)));
+		assert_false(ring_push(r, &v, sizeof(v)));
+		for (uint32_t i = v; i < v + 2; i++) {
+			at = ring_peek(r);
+			assert_ptr_equal(ring_peek(r), at);
+			assert_int_equal(*at, i);
+			ring_drop(r);
+		}
+		assert_null(ring_peek(r));
+	}
+	ring_destroy(r);
+}
+
 static void slots_are_rounded_up(void **state)
 {
 	struct ring *r = ring_create(5, 1);
@@ -130,8 +153,11 @@ static void two_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(first_in_first_out), cmocka_unit_test(slots_are_rounded_up),
-		cmocka_unit_test(message_sizes),      cmocka_unit_test(waking),
+		cmocka_unit_test(first_in_first_out),
+		cmocka_unit_test(a_message_stays_until_it_is_dropped),
+		cmocka_unit_test(slots_are_rounded_up),
+		cmocka_unit_test(message_sizes),
+		cmocka_unit_test(waking),
 		cmocka_unit_test(two_threads),
 	};
 
