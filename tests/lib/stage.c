@@ -21,6 +21,7 @@ static void on_control(void *arg, unsigned worker, const struct net_addr *from, 
 	assert_true(len >= 4 && len <= PLANE_CONTROL_MAX);
 	assert_in_range(msg[0], 0x11, 0x18);
 	stage.told.control++;
+	stage.told.initiations += msg[0] == MESSAGE_INITIATION;
 	stage.told.control_worker = worker;
 	stage.told.control_from = *from;
 }
@@ -169,12 +170,27 @@ void stage_settle(void)
 	drain_all();
 }
 
+static void send_control(const struct stage_peer *p, enum message_type type, size_t len)
+{
+	memset(stage.buffer, 0, len);
+	stage.buffer[0] = (uint8_t)type;
+	send_public(p, len);
+	stage.sent_control++;
+}
+
 void stage_send_control(const struct stage_peer *p)
 {
-	memset(stage.buffer, 0, 64);
-	stage.buffer[0] = MESSAGE_BIND;
-	send_public(p, 64);
-	stage.sent_control++;
+	send_control(p, MESSAGE_BIND, sizeof(struct message_bind));
+}
+
+void stage_send_control_initiation(const struct stage_peer *p)
+{
+	send_control(p, MESSAGE_INITIATION, sizeof(struct message_initiation));
+}
+
+void stage_send_control_malformed(const struct stage_peer *p)
+{
+	send_control(p, MESSAGE_INITIATION, sizeof(struct message_initiation) + 1);
 }
 
 static void find_worker(struct stage_peer *p)

@@ -35,7 +35,7 @@ struct stage_peer {
 
 /* What the plane told its owner. */
 struct stage_told {
-	uint64_t control, installed, refused, retired, marked, limited;
+	uint64_t control, initiations, installed, refused, retired, marked, limited;
 	unsigned control_worker;
 	struct net_addr control_from;
 	struct plane_session last;
@@ -81,6 +81,9 @@ void stage_transport(uint32_t receiver);
 void stage_send_up(const struct stage_peer *p, size_t len);
 void stage_send_down(const struct stage_peer *exit, size_t len);
 void stage_send_control(const struct stage_peer *p);
+/* A handshake begun, and a datagram that has its type and another length. */
+void stage_send_control_initiation(const struct stage_peer *p);
+void stage_send_control_malformed(const struct stage_peer *p);
 /* Counts in what a socket received. */
 void stage_drain(struct stage_peer *p);
 

@@ -169,6 +169,33 @@ static void test_control_flood(void **state)
 	stage_close();
 }
 
+/* However many begin handshakes, what others say is heard, and nothing that could not be right. */
+static void test_initiation_flood(void **state)
+{
+	struct relay_counters c;
+
+	(void)state;
+	stage_open(1);
+	for (int burst = 0; burst < 20; burst++) {
+		for (int n = 0; n < 100; n++) {
+			stage_send_control_initiation(&stage.clients[n % STAGE_CLIENTS]);
+			if (n % 2)
+				stage_send_control_malformed(&stage.clients[n % STAGE_CLIENTS]);
+			if (n % 10 == 0)
+				stage_send_control(&stage.clients[n % STAGE_CLIENTS]);
+		}
+		while (!stage_all_in()) /* and the main thread does not look */
+			stage_nap();
+	}
+	STAGE_WAIT((c = stage_counters(),
+		    stage.told.control + c.control_lost + c.control_malformed == c.control_in));
+	assert_true(c.control_lost > 0);
+	assert_int_equal(c.control_malformed, 20 * 50);
+	assert_int_equal(stage.told.initiations + c.control_lost, 20 * 100);
+	assert_int_equal(stage.told.control - stage.told.initiations, STAGE_CLIENTS + 20 * 10);
+	stage_close();
+}
+
 /* Beyond so many unanswered initiations a session sends none until the next second. */
 static void test_tick(void **state)
 {
@@ -276,11 +303,17 @@ static void test_self(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_limit_and_mark), cmocka_unit_test(test_address_of_another),
-		cmocka_unit_test(test_send_refused),   cmocka_unit_test(test_nobody_listens),
-		cmocka_unit_test(test_full_rings),     cmocka_unit_test(test_control_flood),
-		cmocka_unit_test(test_send),           cmocka_unit_test(test_port_in_use),
-		cmocka_unit_test(test_self),           cmocka_unit_test(test_tick),
+		cmocka_unit_test(test_limit_and_mark),
+		cmocka_unit_test(test_address_of_another),
+		cmocka_unit_test(test_send_refused),
+		cmocka_unit_test(test_nobody_listens),
+		cmocka_unit_test(test_full_rings),
+		cmocka_unit_test(test_control_flood),
+		cmocka_unit_test(test_initiation_flood),
+		cmocka_unit_test(test_send),
+		cmocka_unit_test(test_port_in_use),
+		cmocka_unit_test(test_self),
+		cmocka_unit_test(test_tick),
 	};
 
 	crypto_start();
