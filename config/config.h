@@ -40,7 +40,7 @@ struct config_node {
 		announce6; /* [Node] Announce = addr:port, up to one per family */
 	/* [Relay] */
 	unsigned workers; /* 0: cores */
-	uint32_t max_sessions, sessions_per_payer, idle_seconds;
+	uint32_t max_sessions, sessions_per_payer, sessions_per_address, idle_seconds;
 	char exits[CONFIG_EXITS_MAX][CONFIG_PATH_MAX]; /* Exit = descriptor file, repeatable */
 	size_t exit_count;
 	struct ranges allow; /* [Node] AllowRange, repeatable; for the relay's exits and the exit's

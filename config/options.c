@@ -56,6 +56,10 @@ static const struct option node_options[] = {
 	 "Sessions at once."},
 	{"Relay", "SessionsPerPayer", OPTION_U32, AT(sessions_per_payer), 0, "8", 1, 65536,
 	 "sessions", "Sessions at once of one payer; they share one credit window."},
+	{"Relay", "SessionsPerAddress", OPTION_U32, AT(sessions_per_address), 0, "0", 0, 65536,
+	 "sessions",
+	 "Sessions of one IPv4 address or IPv6 /64 while more than half of MaxSessions are in use; "
+	 "0: a quarter of MaxSessions. Its control channels, if this node is no exit: twice that."},
 	{"Relay", "Idle", OPTION_SECONDS, AT(idle_seconds), 0, "300 s", 10, 86400, "seconds",
 	 "A session without traffic or a sign of life of its client for so long is closed. Used by "
 	 "the exit role too."},

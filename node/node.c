@@ -112,6 +112,9 @@ static int start_control(struct node *n)
 		.network = n->config.network,
 		/* A client that comes back has its old channel beside the new one for a while. */
 		.max_channels = 2 * (n->config.max_sessions + n->config.max_peers) + 64,
+		/* An exit's clients come from their relays' addresses. */
+		.channels_per_network =
+			n->config.roles & ROLE_EXIT ? 0 : 2 * settings_per_address(&n->config),
 	};
 
 	n->control = control_server_create(n->base, &config, &ops, n);

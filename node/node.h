@@ -71,6 +71,8 @@ MUST_CHECK bool settings_keys(struct node_keys *out, const struct config_node *c
 /* 0, or -ENAMETOOLONG (said by log_warn). */
 MUST_CHECK int settings_ledger(struct ledger_config *out, const struct config_node *c,
 			       const struct node_keys *keys);
+/* Sessions of one address at a relay, as [Relay] SessionsPerAddress has it. */
+uint32_t settings_per_address(const struct config_node *c);
 void settings_relay(struct relay_config *out, const struct config_node *c);
 /* allow[RANGES_MAX] backs out->allow. */
 void settings_exit(struct exit_config *out, const struct config_node *c,

@@ -63,6 +63,7 @@ static const struct {
 	FIXED("[Relay] Workers", workers),
 	FIXED("[Relay] MaxSessions", max_sessions),
 	FIXED("[Relay] SessionsPerPayer", sessions_per_payer),
+	FIXED("[Relay] SessionsPerAddress", sessions_per_address),
 	FIXED("[Relay] Idle", idle_seconds),
 	FIXED("[Exit] Interface", interface),
 	FIXED("[Exit] WireGuardKey", wg_key),

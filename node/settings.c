@@ -79,6 +79,11 @@ static unsigned cores(void)
 	return n < 1 ? 1 : n > PLANE_WORKERS_MAX ? PLANE_WORKERS_MAX : (unsigned)n;
 }
 
+uint32_t settings_per_address(const struct config_node *c)
+{
+	return c->sessions_per_address ? c->sessions_per_address : (c->max_sessions + 3) / 4;
+}
+
 void settings_relay(struct relay_config *out, const struct config_node *c)
 {
 	*out = (struct relay_config){
@@ -93,6 +98,7 @@ void settings_relay(struct relay_config *out, const struct config_node *c)
 		.network = c->network,
 		.max_sessions = c->max_sessions,
 		.sessions_per_payer = c->sessions_per_payer,
+		.sessions_per_address = settings_per_address(c),
 		.idle_ms = 1000ull * c->idle_seconds,
 	};
 }

@@ -5,6 +5,7 @@
 #ifndef RELAY_CORE_H
 #define RELAY_CORE_H
 
+#include "control/crowd.h"
 #include "proto/bind.h"
 #include "relay/exits.h"
 #include "relay/pass.h"
@@ -40,6 +41,7 @@ struct relay {
 	struct registry *registry;
 	struct pass *pass;
 	struct exits exits;
+	struct crowd *crowd; /* of sessions */
 	struct descriptor self;
 	uint8_t terms[KEY_LEN]; /* hash of the terms on offer */
 	struct bind_challenger challenger;
@@ -49,6 +51,7 @@ struct relay {
 			      size_t len);
 	void *control_input_arg;
 	struct relay_status count; /* the counters of it; the rest is filled in when asked */
+	uint64_t room_ms;          /* when room may be made for a newcomer again */
 	uint32_t showing;          /* sessions that show a debt */
 	bool stopping;
 	void (*stopped)(void *arg);

@@ -123,6 +123,7 @@ void ending_forget(struct relay *r, struct relay_session *s)
 {
 	billing_drop_debt(r, s);
 	r->exits.slot[s->exit].sessions--;
+	crowd_leave(r->crowd, &s->net);
 	registry_remove(r->registry, s);
 	if (r->stopping && registry_count(r->registry) == 0)
 		event_active(r->stop_event, EV_TIMEOUT, 0);

@@ -6,6 +6,10 @@
 #include "proto/statement.h"
 #include "relay/core.h"
 
+enum {
+	ROOM_MS = 50,
+};
+
 static void statement_of(struct open_statement *out, const struct relay *r,
 			 const struct control_caller *caller, const struct body_open *open)
 {
@@ -134,8 +138,9 @@ static bool has_room(const struct relay *r, const uint8_t id[static KEY_LEN])
 
 /* What costs nothing and tells only what the descriptor tells comes before the signature is looked
  * at; whatever is about the payer or changes something comes after. */
-static enum refusal judge(struct relay *r, const struct open_statement *statement,
-			  const struct body_open *open, uint32_t *exit)
+static enum refusal judge(struct relay *r, const struct control_caller *caller,
+			  const struct open_statement *statement, const struct body_open *open,
+			  uint32_t *exit)
 {
 	uint64_t now_s = clock_wall();
 
@@ -148,6 +153,8 @@ static enum refusal judge(struct relay *r, const struct open_statement *statemen
 								: REFUSED_UNKNOWN_EXIT;
 	if (r->stopping)
 		return REFUSED_BUSY;
+	if (!crowd_admits(r->crowd, &caller->net))
+		return REFUSED_FULL;
 	if (!identity_verify(open->signature, statement, sizeof(*statement), open->payer))
 		return REFUSED_SIGNATURE;
 	if (!replace(r, statement->client_control, *exit))
@@ -155,11 +162,17 @@ static enum refusal judge(struct relay *r, const struct open_statement *statemen
 	return has_room(r, open->payer) ? 0 : REFUSED_FULL;
 }
 
-/* A session that only waits for a last signature gives way; whoever asks again finds its place. */
+/* A session that only waits for a last signature gives way; whoever asks again finds its place. Not
+ * at every request, for this looks at all of them. */
 static void make_room(struct relay *r)
 {
-	struct relay_session *oldest = registry_oldest_ended(r->registry);
+	uint64_t now_ms = clock_ms();
+	struct relay_session *oldest;
 
+	if (now_ms < r->room_ms)
+		return;
+	r->room_ms = now_ms + ROOM_MS;
+	oldest = registry_oldest_ended(r->registry);
 	if (oldest)
 		ending_close(r, oldest);
 }
@@ -179,7 +192,7 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 		again(r, s, a);
 		return;
 	}
-	why = judge(r, &statement, open, &exit);
+	why = judge(r, &a->caller, &statement, open, &exit);
 	if (why) {
 		relay_refuse(r, a, why);
 		return;
@@ -192,6 +205,8 @@ void open_handle(struct relay *r, const struct asker *a, const struct body_open 
 	}
 	s->exit = exit;
 	r->exits.slot[exit].sessions++;
+	s->net = a->caller.net;
+	crowd_enter(r->crowd, &s->net);
 	s->question = relay_question(a);
 	s->expires = le64_get(r->self.body.relay_terms.body.expires);
 	s->born_ms = s->active_ms = clock_ms();

@@ -87,6 +87,7 @@ struct relay_session {
 	uint32_t next[LIST_COUNT];
 	uint8_t id[SESSION_ID_LEN];
 	uint8_t owner[KEY_LEN];
+	struct ratelimit_net net;   /* where its opener shook hands */
 	uint8_t statement[KEY_LEN]; /* hash of the open statement: the same OPEN is the same session
 				     */
 	uint64_t expires;           /* of its terms, seconds since 1970 */

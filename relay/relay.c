@@ -295,6 +295,9 @@ int relay_create(struct relay **out, const struct relay_config *config, struct e
 	relay_set_self(r, self);
 	bind_challenger_init(&r->challenger);
 	r->registry = registry_create(config->max_sessions);
+	r->crowd = crowd_create(config->max_sessions, config->sessions_per_address);
+	if (!r->crowd)
+		fatalx("relay: no memory to count sessions by address; lower MaxSessions");
 	err = plane_create(&r->plane, &r->config.plane, base, &ops, r);
 	if (err)
 		goto err_registry;
@@ -310,6 +313,7 @@ int relay_create(struct relay **out, const struct relay_config *config, struct e
 	return 0;
 
 err_registry:
+	crowd_destroy(r->crowd);
 	registry_destroy(r->registry);
 	free(r);
 	return err;
@@ -336,6 +340,7 @@ void relay_destroy(struct relay *r)
 	exits_wipe(&r->exits);
 	while (r->calls)
 		relay_call_end(r->calls);
+	crowd_destroy(r->crowd);
 	registry_destroy(r->registry);
 	crypto_wipe(r, sizeof(*r));
 	free(r);

@@ -19,6 +19,7 @@ struct relay_config {
 	uint64_t network;
 	uint32_t max_sessions;
 	uint32_t sessions_per_payer;
+	uint32_t sessions_per_address; /* once more than half of max_sessions are there; 0: all */
 	uint64_t idle_ms; /* a session without traffic or KEEPALIVE for so long is closed */
 };
 

@@ -70,6 +70,7 @@ static struct {
 	/* ledger */
 	struct books books[64];
 	uint64_t window, credit;
+	uint8_t net; /* where callers come from */
 	unsigned opens, closes, cosigns, disputes;
 	uint64_t closed_up, closed_down;
 	bool full; /* the disk: nothing is closed */
@@ -598,6 +599,7 @@ static inline struct control_caller caller_of(uint8_t byte)
 	struct control_caller c = {.channel = byte};
 
 	memset(c.client, byte, KEY_LEN);
+	c.net.ip[0] = world.net;
 	return c;
 }
 

@@ -441,7 +441,8 @@ static const char full_node[] =
 	"Listen = 0.0.0.0:4000\n"
 	"Announce = 203.0.113.5:4000\n"
 	"[Relay]\n"
-	"Workers = 3\nMaxSessions = 10\nSessionsPerPayer = 2\nIdle = 2 min\n"
+	"Workers = 3\nMaxSessions = 10\nSessionsPerPayer = 2\nSessionsPerAddress = 3\nIdle = 2 "
+	"min\n"
 	"[Exit]\n"
 	"Interface = wg-x\nWireGuardKey = w.key\nWireGuardPort = 4001\nBackend = KERNEL\n"
 	"AddressPool = fd01::/64\nAddressPool = 10.9.0.0/20\nDNS = 9.9.9.9, 2620:fe::fe\n"
@@ -478,6 +479,7 @@ static void test_full_node(void **state)
 	assert_int_equal(c.workers, 3);
 	assert_int_equal(c.max_sessions, 10);
 	assert_int_equal(c.sessions_per_payer, 2);
+	assert_int_equal(c.sessions_per_address, 3);
 	assert_int_equal(c.idle_seconds, 120);
 	assert_int_equal(c.exit_count, 0);
 	assert_string_equal(c.interface, "wg-x");

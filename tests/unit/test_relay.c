@@ -159,6 +159,37 @@ static void close_session(uint8_t client, const struct body_granted *g)
 }
 
 /* The worker's last word is what is billed; signed in time, the end is no default. */
+/* Once half of all places are taken an address has so many and no more; others come in. */
+static void test_an_address_has_its_part(void **state)
+{
+	struct body_granted opened[6];
+	struct body_open open;
+
+	(void)state;
+	crowd_destroy(relay->crowd);
+	relay->crowd = crowd_create(8, 2);
+	assert_non_null(relay->crowd);
+	relay->config.sessions_per_payer = SESSIONS;
+	for (uint8_t i = 1; i <= 5; i++)
+		opened[i] = open_session(i, 1);
+	open = open_of(6, 1);
+	open.signature[0] ^= 1; /* costs no look at the signature either */
+	expect_refusal(open, 6, REFUSED_FULL);
+	world.net = 1;
+	open_session(7, 1);
+	open_session(8, 1);
+	expect_refusal(open_of(9, 1), 9, REFUSED_FULL);
+	world.net = 0;
+	for (uint8_t i = 1; i <= 3; i++) {
+		expect_refusal(open_of(6, 1), 6, REFUSED_FULL);
+		close_session(i, &opened[i]);
+		world_run();
+	}
+	open_session(6, 1);
+	world.net = 2;
+	open_session(9, 1);
+}
+
 static void test_close_is_final_and_signed(void **state)
 {
 	struct body_granted g = open_session(1, 1);
@@ -520,6 +551,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(test_open_again_is_the_same_session),
 		WORLD_TEST(test_open_refusals),
+		WORLD_TEST(test_an_address_has_its_part),
 		WORLD_TEST(test_receipts_open_the_window),
 		WORLD_TEST(test_cosign_again_and_wrong),
 		WORLD_TEST(test_only_the_owner_speaks),
