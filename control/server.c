@@ -17,7 +17,8 @@ enum {
 	UNCONFIRMED_MS = 60 * 1000,
 	REPLACED_MS = 5000, /* for messages in flight while a newer channel takes over */
 	LOADED_MS = 1000,
-	SWEEP_MS = 1000,
+	SWEEP_MS = 100,
+	SWEEPS = 10, /* until all slots were looked at */
 	DEFAULT_INITIATIONS = 200,
 	/* So many clients are remembered for each channel; those without a channel give way. */
 	PEERS_PER_CHANNEL = 2,
@@ -69,6 +70,7 @@ struct control_server {
 	struct noise_keypair *keys; /* guarded memory */
 	uint64_t network;
 	struct event *sweep;
+	uint32_t sweeps;
 	struct cookie_checker cookies;
 	struct ratelimit *limit;
 	struct crowd *crowd; /* confirmed slots: others' addresses can be faked */
@@ -582,7 +584,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	/* dies_ms is 0 in free slots only. */
-	for (uint32_t i = 0; i < s->max_slots; i++)
+	for (uint32_t i = s->sweeps++ % SWEEPS; i < s->max_slots; i += SWEEPS)
 		if (s->slots[i].dies_ms && s->slots[i].dies_ms <= now_ms)
 			slot_free(s, i);
 }

@@ -12,6 +12,8 @@
 enum {
 	DATAGRAM_MAX = 1500, /* with less than this left, nothing more may fit */
 	ASK_MS = 2000,       /* how often the ledger is asked about a payer that is held */
+	QUIET_MS = 15000,    /* who carried nothing for so long ... */
+	QUIET_SECONDS = 8,   /* ... has its counters asked for at this interval only */
 };
 
 static uint64_t offer_total(const struct receipt_offer *offer)
@@ -206,7 +208,7 @@ void billing_counted(struct relay *r, struct relay_session *s, uint64_t up, uint
 	if (up + down > session_total(s)) {
 		s->up = up;
 		s->down = down;
-		s->active_ms = clock_ms();
+		s->active_ms = s->counted_ms = clock_ms();
 		if (s->share.counted < up + down)
 			s->share.counted = up + down;
 	}
@@ -436,11 +438,23 @@ void billing_dispute(struct relay *r, struct relay_session *s, const struct aske
 
 /* ---- time ---- */
 
+/*
+ * A session that carried nothing for a while is asked less often: its marks are told without being
+ * asked for, and a hundred thousand sleepers would keep the workers from their work.
+ */
+static bool worth_metering(const struct relay *r, const struct relay_session *s, uint64_t now_ms)
+{
+	if (s->bind.place != BIND_BOUND)
+		return false;
+	return now_ms - s->counted_ms < QUIET_MS || r->config.idle_ms < 4 * QUIET_MS ||
+	       (r->ticks / TICKS_PER_SECOND + s->handle) % QUIET_SECONDS == 0;
+}
+
 void billing_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)
 {
 	struct relay_payer *payer = registry_payer(r->registry, s);
 
-	if (s->bind.place == BIND_BOUND)
+	if (worth_metering(r, s, now_ms))
 		plane_meter(r->plane, s->bind.at.worker, s->handle);
 	if (s->bill.offer && !s->bill.cosigning)
 		show(r, s, s->bill.offer);

@@ -32,6 +32,10 @@ struct relay_fresh {
 	void *arg;
 };
 
+enum {
+	TICKS_PER_SECOND = 10, /* each looks after its part of the sessions */
+};
+
 struct relay {
 	struct relay_config config;
 	struct event_base *base;
@@ -46,6 +50,7 @@ struct relay {
 	uint8_t terms[KEY_LEN]; /* hash of the terms on offer */
 	struct bind_challenger challenger;
 	struct event *tick;
+	uint64_t ticks;
 	struct relay_call *calls;
 	void (*control_input)(void *arg, const struct control_path *from, const uint8_t *msg,
 			      size_t len);
@@ -122,7 +127,7 @@ void billing_ask(struct relay *r, struct relay_payer *payer, struct relay_sessio
 bool billing_held(const struct relay_session *s);
 /* Looks for a receipt of an ended session of s's payer, and shows it to s's owner. */
 void billing_debt(struct relay *r, struct relay_session *s);
-/* Once a second: receipts due by time, and those unsigned shown again. */
+/* Once a second: fresh counters, receipts due by time, and those unsigned shown again. */
 void billing_tick(struct relay *r, struct relay_session *s, uint64_t now_ms);
 void billing_cosign(struct relay *r, struct relay_session *s, const struct asker *a,
 		    const struct body_cosign *cosign);

@@ -30,6 +30,7 @@ struct end {
 	unsigned number;
 	uint16_t exit_port; /* of its socket towards exits */
 	struct worker *worker;
+	bool owed; /* orders were given and it was not woken yet */
 	struct event *on_notices, *on_control;
 	struct early_notice *early, **early_end;
 };
@@ -41,6 +42,7 @@ struct plane {
 	uint16_t port;
 	struct slots *slots; /* of sessions; each is one worker's at a time */
 	unsigned workers;    /* ends in use */
+	bool holding;
 	unsigned pinned;
 	struct end ends[PLANE_WORKERS_MAX];
 };
@@ -157,16 +159,38 @@ static void take_early(struct end *e)
 		ring_wake(e->worker->notices); /* tell the owner from the loop */
 }
 
+static void wake(struct end *e)
+{
+	if (e->owed)
+		ring_wake(e->worker->orders);
+	e->owed = false;
+}
+
 /* Waits for room if need be: the worker takes orders as long as its notices are taken. */
 static void give(struct end *e, const struct order *o)
 {
 	size_t size = o->kind == ORDER_INSTALL ? sizeof(*o) : ORDER_SHORT;
 
 	while (!ring_push(e->worker->orders, o, size)) {
+		wake(e);
 		take_early(e);
 		sched_yield();
 	}
-	ring_wake(e->worker->orders);
+	e->owed = true;
+	if (!e->plane->holding)
+		wake(e);
+}
+
+void plane_hold(struct plane *p)
+{
+	p->holding = true;
+}
+
+void plane_release(struct plane *p)
+{
+	p->holding = false;
+	for (unsigned i = 0; i < p->workers; i++)
+		wake(&p->ends[i]);
 }
 
 void plane_set_exit(struct plane *p, uint32_t slot, const struct plane_exit *exit)

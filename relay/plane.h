@@ -111,6 +111,11 @@ void plane_limit(struct plane *p, unsigned worker, uint32_t handle, uint64_t lim
 /* Asks for marked() now. */
 void plane_meter(struct plane *p, unsigned worker, uint32_t handle);
 
+/* From hold to release orders wait for release, or for a full ring, before their worker is woken:
+ * for many at once. */
+void plane_hold(struct plane *p);
+void plane_release(struct plane *p);
+
 /* Once a second: workers have no clock, and bound by it what goes out unbilled (forward_tick). */
 void plane_tick(struct plane *p);
 

@@ -44,6 +44,7 @@ static void install(struct relay *r, struct relay_session *s)
 	if (!s->bind.ever)
 		share_join(&payer->group, &s->share);
 	s->bind.ever = true;
+	s->counted_ms = clock_ms();
 	billing_share(r, payer);
 	p.limit = s->share.limit;
 	p.mark = billing_mark(s);

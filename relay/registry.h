@@ -94,6 +94,7 @@ struct relay_session {
 	uint64_t born_ms, active_ms, ended_ms;
 	uint64_t up, down, packets_up, packets_down; /* as last heard */
 	struct plane_losses *losses;                 /* NULL: none yet */
+	uint64_t counted_ms;                         /* when they last rose, or it was bound */
 	struct plane_indices client_indices, exit_indices;
 	struct share_member share;
 	struct session_bind bind;

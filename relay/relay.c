@@ -159,20 +159,32 @@ static void on_losses(void *arg, uint32_t handle, const struct plane_losses *los
 
 /* ---- time ---- */
 
+static void tick_session(struct relay *r, struct relay_session *s, uint64_t now_ms)
+{
+	if (s->phase == PHASE_LIVE || s->phase == PHASE_ENDED)
+		billing_tick(r, s, now_ms);
+	ending_tick(r, s, now_ms);
+}
+
+/* Each session once a second, but not all at one moment, which others would have to wait out. */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct relay *r = arg;
 	uint64_t now_ms = clock_ms();
+	uint32_t part = (uint32_t)(r->ticks++ % TICKS_PER_SECOND);
 
 	(void)fd;
 	(void)what;
-	plane_tick(r->plane);
-	for (struct relay_session *s = registry_next(r->registry, NULL); s;
-	     s = registry_next(r->registry, s)) {
-		if (s->phase == PHASE_LIVE || s->phase == PHASE_ENDED)
-			billing_tick(r, s, now_ms);
-		ending_tick(r, s, now_ms);
+	if (part == 0)
+		plane_tick(r->plane);
+	plane_hold(r->plane);
+	for (uint32_t i = part; i < r->config.max_sessions; i += TICKS_PER_SECOND) {
+		struct relay_session *s = registry_by_handle(r->registry, i);
+
+		if (s)
+			tick_session(r, s, now_ms);
 	}
+	plane_release(r->plane);
 }
 
 static void on_stopped(evutil_socket_t fd, short what, void *arg)
@@ -228,6 +240,7 @@ void relay_meter(struct relay *r, void (*done)(void *arg), void *arg)
 
 	*mine = (struct relay_fresh){r->fresh, done, arg};
 	r->fresh = mine;
+	plane_hold(r->plane);
 	for (struct relay_session *s = registry_next(r->registry, NULL); s;
 	     s = registry_next(r->registry, s)) {
 		if (s->bind.place != BIND_BOUND)
@@ -236,6 +249,7 @@ void relay_meter(struct relay *r, void (*done)(void *arg), void *arg)
 		s->metering = true;
 		plane_meter(r->plane, s->bind.at.worker, s->handle);
 	}
+	plane_release(r->plane);
 	event_add(r->fresh_event, &limit);
 	if (r->metering == 0)
 		event_active(r->fresh_event, EV_TIMEOUT, 0);
@@ -251,12 +265,12 @@ void relay_set_self(struct relay *r, const struct descriptor *self)
 
 static int start_events(struct relay *r)
 {
-	const struct timeval second = {.tv_sec = 1};
+	const struct timeval part = {.tv_usec = 1000000 / TICKS_PER_SECOND};
 
 	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
 	r->stop_event = event_new(r->base, -1, 0, on_stopped, r);
 	r->fresh_event = event_new(r->base, -1, 0, on_fresh, r);
-	if (!r->tick || !r->stop_event || !r->fresh_event || event_add(r->tick, &second) < 0)
+	if (!r->tick || !r->stop_event || !r->fresh_event || event_add(r->tick, &part) < 0)
 		return -ENOMEM;
 	return 0;
 }

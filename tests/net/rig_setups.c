@@ -55,7 +55,8 @@ struct setup {
 	struct noise_handshake shake;
 	struct cookie_signer signer;
 	struct channel channel;
-	bool open;
+	bool open;             /* the channel is */
+	struct body_open want; /* the same however often it is asked for */
 	uint8_t bind_key[KEY_LEN];
 	uint64_t begun_ns, begun_ms, sent_ms, stamp_ns;
 	uint8_t last[CONTROL_DATAGRAM_MAX];
@@ -113,27 +114,26 @@ static void ask(struct setup *s, uint8_t verb, const void *body, size_t len)
 	transmit(s, out, n);
 }
 
-static void ask_open(struct setup *s)
+static void sign_open(struct setup *s)
 {
 	struct open_statement statement;
-	struct body_open open;
+	struct body_open *open = &s->want;
 	const struct statement_values v = {
 		.network = le64_get(relay.body.network),
 		.provider = relay.body.node,
 		.client_control = s->keys.pub,
-		.subject = open.exit,
-		.terms = open.terms,
-		.payer = open.payer,
-		.nonce = open.nonce,
+		.subject = open->exit,
+		.terms = open->terms,
+		.payer = open->payer,
+		.nonce = open->nonce,
 	};
 
-	crypto_random(open.nonce, sizeof(open.nonce));
-	memcpy(open.exit, exit_.body.node, KEY_LEN);
-	memcpy(open.terms, terms, KEY_LEN);
-	memcpy(open.payer, s->payer.id, KEY_LEN);
+	crypto_random(open->nonce, sizeof(open->nonce));
+	memcpy(open->exit, exit_.body.node, KEY_LEN);
+	memcpy(open->terms, terms, KEY_LEN);
+	memcpy(open->payer, s->payer.id, KEY_LEN);
 	statement_make(&statement, &v);
-	identity_sign(open.signature, &statement, sizeof(statement), &s->payer);
-	ask(s, VERB_OPEN, &open, sizeof(open));
+	identity_sign(open->signature, &statement, sizeof(statement), &s->payer);
 }
 
 static void begin(struct setup *s)
@@ -152,6 +152,7 @@ static void begin(struct setup *s)
 	x25519_generate(s->keys.priv);
 	x25519_public(s->keys.pub, s->keys.priv);
 	cookie_signer_init(&s->signer, relay.body.control);
+	sign_open(s);
 	s->index = crypto_random_u32();
 	s->fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	net_addr_to_sockaddr(&sa, &next_addr);
@@ -218,7 +219,7 @@ static void on_transport(struct setup *s, const uint8_t *msg, size_t len)
 	    le32_get(header->id) != s->id)
 		return;
 	if (header->verb == VERB_DESCRIPTOR)
-		ask_open(s);
+		ask(s, VERB_OPEN, &s->want, sizeof(s->want));
 	else if (header->verb == VERB_GRANTED)
 		on_granted(s, body);
 	if (header->verb != VERB_REFUSED)

@@ -259,7 +259,7 @@ static void pass(uint64_t ms)
 		for (int i = 0; i < CLIENTS; i++)
 			if (w.people[i].c)
 				on_timer(-1, 0, w.people[i].c);
-		if (fake_ms % 1000 == 0)
+		if (fake_ms % SWEEP_MS == 0)
 			on_sweep(-1, 0, w.server);
 	}
 }

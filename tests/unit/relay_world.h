@@ -70,7 +70,9 @@ static struct {
 	/* ledger */
 	struct books books[64];
 	uint64_t window, credit;
-	uint8_t net; /* where callers come from */
+	uint8_t net;  /* where callers come from */
+	bool holding; /* orders wait to be told of */
+	uint32_t meters;
 	unsigned opens, closes, cosigns, disputes;
 	uint64_t closed_up, closed_down;
 	bool full; /* the disk: nothing is closed */
@@ -218,8 +220,21 @@ void plane_meter(struct plane *p, unsigned worker, uint32_t handle)
 	struct deed *d = later(do_meter);
 
 	(void)p;
+	world.meters++;
 	d->worker = worker;
 	d->handle = handle;
+}
+
+void plane_hold(struct plane *p)
+{
+	(void)p;
+	world.holding = true;
+}
+
+void plane_release(struct plane *p)
+{
+	(void)p;
+	world.holding = false;
 }
 
 void plane_tick(struct plane *p)

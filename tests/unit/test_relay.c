@@ -461,6 +461,40 @@ static void test_debt_signatures_one_at_a_time(void **state)
 	assert_int_equal(relay->showing, 0);
 }
 
+/* Each session is looked after once in so many ticks, and one that sleeps is asked less often. */
+static void test_sleepers_are_asked_less_often(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct relay_session *s = session_by(&g);
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	world.meters = 0;
+	for (int i = 0; i < 8 * TICKS_PER_SECOND; i++) {
+		event_active(relay->tick, EV_TIMEOUT, 0);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		world_run();
+	}
+	assert_false(world.holding);
+	assert_int_equal(world.meters, 8);
+	assert_int_equal(world.ticks, 8);
+	s->counted_ms -= 16000;
+	for (int i = 0; i < 16 * TICKS_PER_SECOND; i++) {
+		event_active(relay->tick, EV_TIMEOUT, 0);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		world_run();
+	}
+	assert_int_equal(world.meters, 8 + 2);
+	world_carry(s->handle, 100); /* it wakes up, and is asked each second again */
+	for (int i = 0; i < 16 * TICKS_PER_SECOND; i++) {
+		event_active(relay->tick, EV_TIMEOUT, 0);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		world_run();
+	}
+	assert_in_range(world.meters, 8 + 2 + 8, 8 + 2 + 16);
+	assert_int_equal(session_total(s), 100);
+}
+
 /* Time alone brings a receipt while bytes flow, and shows an unsigned one again. */
 static void test_timer(void **state)
 {
@@ -564,6 +598,7 @@ int main(void)
 		WORLD_TEST(test_dispute_closes_and_freezes),
 		WORLD_TEST(test_idle_and_exit_gone),
 		WORLD_TEST(test_timer),
+		WORLD_TEST(test_sleepers_are_asked_less_often),
 		WORLD_TEST(test_exit_gone_while_opening),
 		WORLD_TEST(test_close_waits_for_the_disk),
 		WORLD_TEST(test_debt_signatures_one_at_a_time),
