@@ -33,7 +33,7 @@ static uint64_t month_edge(uint64_t wall_s, int later, uint64_t *number)
 	return (uint64_t)timegm(&tm);
 }
 
-/* A clock between two months, by what month_over allows, counts as the nearer end. */
+/* Until month_over is asked again, the clock may have left the month. */
 static uint64_t seconds_left(const struct month *m, uint64_t wall_s)
 {
 	return wall_s < m->end_s ? m->end_s - wall_s : 1;
@@ -69,7 +69,7 @@ void month_resume(struct month *m, uint64_t given, uint64_t wall_s, uint64_t now
 
 bool month_over(const struct month *m, uint64_t wall_s)
 {
-	return wall_s >= m->end_s || wall_s + DAY_S < m->begin_s;
+	return wall_s >= m->end_s || wall_s < m->begin_s;
 }
 
 void month_pass(struct month *m, uint64_t wall_s, uint64_t now_ms)

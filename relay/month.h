@@ -30,10 +30,8 @@ void month_begin(struct month *m, uint64_t cap, uint64_t wall_s);
  */
 void month_resume(struct month *m, uint64_t given, uint64_t wall_s, uint64_t now_ms);
 
-/*
- * True if wall_s lies in another month: after this one, or more than a day before it. A clock that
- * is set back by less must not call a month back that is used up.
- */
+/* True if wall_s lies in another month, later or, after the clock was set back, earlier: begin that
+ * one, with what was given in it so far. */
 MUST_CHECK bool month_over(const struct month *m, uint64_t wall_s);
 
 /* Earns for the time since it was last called. Clocks that were set change the pace, not the cap.
