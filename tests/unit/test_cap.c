@@ -38,7 +38,7 @@ static struct {
 	/* the books */
 	uint64_t row[MONTHS];
 	struct asked asked[ASKED];
-	unsigned waiting, commits;
+	unsigned waiting, questions, commits;
 	int err; /* of every question */
 	/* the workers */
 	uint64_t held[WORKERS];
@@ -77,6 +77,7 @@ void __wrap_ledger_carry(struct ledger *l, const struct ledger_carry *c, ledger_
 {
 	(void)l;
 	assert_true(w.waiting < ASKED);
+	w.questions++;
 	w.asked[w.waiting++] = (struct asked){*c, done, arg};
 }
 
@@ -191,6 +192,20 @@ static uint64_t turn(uint64_t ms, uint64_t bytes)
 	return sum + carry(bytes - sum);
 }
 
+static uint64_t in_hands(void)
+{
+	return w.held[0] + w.held[1];
+}
+
+/* What status says was carried, which is what is booked but for the stock. */
+static uint64_t known(void)
+{
+	struct cap_status s;
+
+	cap_status(w.cap, &s);
+	return s.carried;
+}
+
 static void check(void)
 {
 	for (unsigned i = 0; i < MONTHS; i++)
@@ -236,12 +251,12 @@ static void test_booked_first(void **state)
 		pass(100);
 		on_tick(-1, 0, w.cap);
 		carry(UINT64_MAX);
-		assert_true(w.carried[NOVEMBER] + w.held[0] + w.held[1] <= w.row[NOVEMBER]);
+		assert_true(w.carried[NOVEMBER] + in_hands() <= w.row[NOVEMBER]);
 		books_answer();
 	}
 	cap_status(w.cap, &s);
 	assert_false(s.waiting);
-	assert_int_equal(s.carried, w.carried[NOVEMBER] + w.held[0] + w.held[1]);
+	assert_int_equal(s.carried, w.carried[NOVEMBER] + in_hands());
 	assert_true(s.begin_s == november && s.end_s == november + 30 * DAY);
 	assert_in_range(s.rate, s.bytes / (30 * DAY), s.bytes / (19 * DAY));
 	/* What a kill loses. */
@@ -317,16 +332,18 @@ static void test_full_disk(void **state)
 	booked = w.row[NOVEMBER];
 	fflush(stderr);
 	dup2(fileno(log), STDERR_FILENO);
+	w.questions = 0;
 	for (int i = 0; i < 1790; i++)
 		carried += turn(100, GIB / 1024);
 	cap_status(w.cap, &s);
 	dup2(before, STDERR_FILENO);
 	lines = lines_of(fileno(log));
 	/* What was booked is carried, to the last byte. */
-	assert_int_equal(carried + w.held[0] + w.held[1], booked);
+	assert_int_equal(carried + in_hands(), booked);
 	assert_int_equal(w.row[NOVEMBER], booked);
 	assert_true(s.waiting);
 	assert_int_equal(lines, 3);
+	assert_in_range(w.questions, 100, 180);
 	assert_non_null(strstr(said, strerror(ENOSPC)));
 	w.err = 0;
 	for (int i = 0; i < 11; i++)
@@ -358,18 +375,38 @@ static void test_border(void **state)
 		books_answer();
 		while (w.wall_ms < 1000 * (november + 30 * DAY) - 1000)
 			turn(100, UINT64_MAX);
-		/* Nobody looks while the month ends. */
+		/* Nobody looks while the month ends, with a full pool. */
+		turn(100, 0);
 		pass(1000 + late);
 		carry(UINT64_MAX);
 		for (int i = 0; i < 100; i++)
 			turn(100, UINT64_MAX);
 		/* What may have been carried in December is booked there. */
-		assert_true(w.carried[DECEMBER] + w.held[0] + w.held[1] <= w.row[DECEMBER]);
-		assert_true(w.carried[DECEMBER] > 0);
+		assert_true(known() <= w.row[DECEMBER]);
+		assert_in_range(w.carried[DECEMBER] + in_hands(), 1, known());
 		assert_true(w.carried[NOVEMBER] >= w.bytes / 100 * 99);
 		check();
 		killed(late & 1);
 	}
+}
+
+/* The books answer what was asked in the old month when it is the new one. */
+static void test_late_answer(void **state)
+{
+	(void)state;
+	to_the_end(200);
+	w.row[NOVEMBER] = w.carried[NOVEMBER] = w.bytes / 100 * 97;
+	start();
+	pass(300);
+	on_tick(-1, 0, w.cap);
+	assert_int_equal(w.waiting, 1);
+	for (int i = 0; i < 20; i++)
+		turn(100, 0);
+	assert_true(turn(100, UINT64_MAX) > 0);
+	assert_true(known() <= w.row[DECEMBER]);
+	assert_in_range(w.carried[DECEMBER] + in_hands(), 1, known());
+	assert_in_range(known(), 1, w.bytes / 100);
+	check();
 }
 
 /* Killed just as the new month begins, with the rest of the old one in hand, before anything is
@@ -481,6 +518,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_border, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_at_border, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_worlds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),

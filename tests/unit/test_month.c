@@ -231,8 +231,11 @@ static void test_extremes(void **state)
 	/* Fewer bytes than a month has ticks: they come all the same. */
 	w = (struct world){0};
 	start(&w, 1000, january);
-	for (int i = 0; i < 31 * 24 * 60 - 1; i++)
+	for (int i = 0; i < 31 * 24 * 60 - 1; i++) {
 		live(&w, 60000, UINT64_MAX);
+		if (i == 31 * 12 * 60)
+			assert_in_range(w.carried[JANUARY], 490, 510);
+	}
 	assert_in_range(w.carried[JANUARY], 990, 1000);
 }
 
@@ -312,10 +315,13 @@ static void test_lowered(void **state)
 	start(&w, 30 * TIB, november);
 	while (w.wall_s < november + 10 * DAY)
 		live(&w, 60000, UINT64_MAX);
+	for (uint64_t i = 0; i < 24; i++)
+		live(&w, HOUR * 1000, 0);
 	/* To less than was carried: nothing more this month, and all of it in the next. */
 	month_set_cap(&w.month, 5 * TIB);
 	assert_int_equal(month_left(&w.month), 0);
 	assert_int_equal(month_pace(&w.month, w.wall_s), 0);
+	assert_int_equal(month_give(&w.month, UINT64_MAX), 0);
 	while (w.wall_s < november + 30 * DAY - 60)
 		assert_int_equal(live(&w, 60000, UINT64_MAX), 0);
 	w.cap = 5 * TIB;
