@@ -50,8 +50,8 @@ static const struct option node_options[] = {
 	 "The descriptor file of an exit this relay forwards to; one a line, up to 64. It expires: "
 	 "get the exit's newer one in time, and reload."},
 	{"Relay", "Workers", OPTION_U32, AT(workers), 0, "0", 0, 64, "threads",
-	 "Threads that forward; 0: one per processor. If there are not more of them than processors "
-	 "the node may use, each stays on its own."},
+	 "Threads that forward; 0: one per processor. If there are just as many as processors the "
+	 "node may use, each stays on its own."},
 	{"Relay", "MaxSessions", OPTION_U32, AT(max_sessions), 0, "4096", 1, 1000000, "sessions",
 	 "Sessions at once."},
 	{"Relay", "SessionsPerPayer", OPTION_U32, AT(sessions_per_payer), 0, "8", 1, 65536,

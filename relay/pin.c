@@ -8,7 +8,7 @@ bool pin_thread(pthread_t thread, unsigned number, unsigned count)
 	unsigned seen = 0;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0 ||
-	    (unsigned)CPU_COUNT(&allowed) < count)
+	    (unsigned)CPU_COUNT(&allowed) != count)
 		return false;
 	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 		if (!CPU_ISSET(cpu, &allowed) || seen++ != number)

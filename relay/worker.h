@@ -20,7 +20,7 @@ enum {
 	WORKER_CONTROL = 512,
 	WORKER_INITIATIONS = 1024,
 	WORKER_AHEAD = 32, /* datagrams whose memory is fetched at once */
-	WORKER_LINE = 64, /* bytes, of a cache */
+	WORKER_LINE = 64,  /* bytes, of a cache */
 	WORKER_COUNTERS = sizeof(struct relay_counters) / sizeof(uint64_t),
 };
 
