@@ -66,6 +66,10 @@ struct relay {
 	struct relay_fresh *fresh;
 	uint32_t metering;
 	struct event *fresh_event;
+	/* Not all sessions are asked at one moment: the one that was asked last, while asking. */
+	bool asking;
+	struct relay_session *asked;
+	struct event *ask_event;
 };
 
 /* ---- relay.c ---- */

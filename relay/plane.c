@@ -56,7 +56,8 @@ static bool next_notice(struct end *e, struct notice *n)
 
 	if (!first)
 		return ring_pop(e->worker->notices, n);
-	*n = first->notice;
+	memcpy(n, &first->notice,
+	       first->notice.lossy ? sizeof(*n) : offsetof(struct notice, losses));
 	e->early = first->next;
 	if (!e->early)
 		e->early_end = &e->early;
@@ -148,9 +149,11 @@ static void take_early(struct end *e)
 	struct notice n;
 
 	while (ring_pop(e->worker->notices, &n)) {
-		struct early_notice *early = xcalloc(1, sizeof(*early));
+		size_t size = n.lossy ? sizeof(n) : offsetof(struct notice, losses);
+		struct early_notice *early =
+			xcalloc(1, offsetof(struct early_notice, notice) + size);
 
-		early->notice = n;
+		memcpy(&early->notice, &n, size);
 		*e->early_end = early;
 		e->early_end = &early->next;
 	}

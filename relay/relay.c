@@ -10,8 +10,9 @@
 #include "relay/core.h"
 
 enum {
-	STOP_MS = 2000, /* how long the last receipts may wait for signatures */
-	FRESH_MS = 100, /* how long a question may wait for fresh counters */
+	STOP_MS = 2000,    /* how long the last receipts may wait for signatures */
+	FRESH_MS = 100,    /* how long a question may wait for fresh counters */
+	ASK_AT_ONCE = 256, /* sessions asked for them before others have their turn */
 };
 
 /* ---- questions to the ledger ---- */
@@ -210,7 +211,35 @@ void relay_metered(struct relay *r, struct relay_session *s)
 	if (!s->metering)
 		return;
 	s->metering = false;
-	if (--r->metering == 0)
+	if (--r->metering == 0 && !r->asking)
+		event_active(r->fresh_event, EV_TIMEOUT, 0);
+}
+
+/* Asks the next few sessions for their counters. */
+static void on_ask(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval soon = {0};
+	struct relay *r = arg;
+	struct relay_session *s = NULL;
+
+	(void)fd;
+	(void)what;
+	plane_hold(r->plane);
+	for (int left = ASK_AT_ONCE; left && (s = registry_next(r->registry, r->asked)); left--) {
+		r->asked = s;
+		if (s->bind.place != BIND_BOUND)
+			continue;
+		r->metering += !s->metering;
+		s->metering = true;
+		plane_meter(r->plane, s->bind.at.worker, s->handle);
+	}
+	plane_release(r->plane);
+	if (s) {
+		event_add(r->ask_event, &soon);
+		return;
+	}
+	r->asking = false;
+	if (r->metering == 0)
 		event_active(r->fresh_event, EV_TIMEOUT, 0);
 }
 
@@ -240,19 +269,10 @@ void relay_meter(struct relay *r, void (*done)(void *arg), void *arg)
 
 	*mine = (struct relay_fresh){r->fresh, done, arg};
 	r->fresh = mine;
-	plane_hold(r->plane);
-	for (struct relay_session *s = registry_next(r->registry, NULL); s;
-	     s = registry_next(r->registry, s)) {
-		if (s->bind.place != BIND_BOUND)
-			continue;
-		r->metering += !s->metering;
-		s->metering = true;
-		plane_meter(r->plane, s->bind.at.worker, s->handle);
-	}
-	plane_release(r->plane);
 	event_add(r->fresh_event, &limit);
-	if (r->metering == 0)
-		event_active(r->fresh_event, EV_TIMEOUT, 0);
+	r->asking = true;
+	r->asked = NULL;
+	on_ask(-1, 0, r);
 }
 
 /* ---- life ---- */
@@ -270,7 +290,9 @@ static int start_events(struct relay *r)
 	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
 	r->stop_event = event_new(r->base, -1, 0, on_stopped, r);
 	r->fresh_event = event_new(r->base, -1, 0, on_fresh, r);
-	if (!r->tick || !r->stop_event || !r->fresh_event || event_add(r->tick, &part) < 0)
+	r->ask_event = event_new(r->base, -1, 0, on_ask, r);
+	if (!r->tick || !r->stop_event || !r->fresh_event || !r->ask_event ||
+	    event_add(r->tick, &part) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -343,6 +365,8 @@ void relay_destroy(struct relay *r)
 		event_free(r->stop_event);
 	if (r->fresh_event)
 		event_free(r->fresh_event);
+	if (r->ask_event)
+		event_free(r->ask_event);
 	while (r->fresh) {
 		struct relay_fresh *next = r->fresh->next;
 

@@ -13,6 +13,11 @@
 
 static_assert(sizeof(struct relay_counters) % sizeof(uint64_t) == 0, "counters are all u64");
 
+enum {
+	/* Orders before datagrams have their turn. */
+	ORDERS_PER_TURN = 128,
+};
+
 /*
  * Nothing a worker has to say is lost, and no worker ever waits for the main thread, so that the
  * main thread may wait for a worker:
@@ -290,6 +295,7 @@ static void on_order(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	struct order o;
+	int left = ORDERS_PER_TURN;
 
 	(void)fd, (void)what;
 	ring_clear(w->orders);
@@ -299,8 +305,12 @@ static void on_order(evutil_socket_t fd, short what, void *arg)
 	}
 	if (w->has_held)
 		w->has_held = !tell(w, &w->held);
-	while (!w->has_held && ring_pop(w->orders, &o))
+	while (left && !w->has_held && ring_pop(w->orders, &o)) {
 		obey(w, &o);
+		left--;
+	}
+	if (!left)
+		ring_wake(w->orders); /* by ourselves: datagrams first, then there may be more */
 	turn_end(w);
 }
 

@@ -7,6 +7,7 @@
  *   rig_setups RELAY_DESCRIPTOR EXIT_DESCRIPTOR RELAY_ADDR:PORT FIRST_ADDR
  *
  *   setups COUNT WIDE MS   COUNT set-ups, WIDE of them under way at any time; none begins after MS
+ *   shake 0|1              whether a session begins with a WireGuard initiation once it is bound
  *   flood KIND PPS MS      datagrams from faked IPv4 addresses: mac1 (initiations, right but for
  *                          what takes a private key), mac2 (the same with a made-up mac2), random
  *                          (type and length of one), transport, bind
@@ -35,6 +36,8 @@
 #include "proto/descriptor.h"
 #include "proto/lengths.h"
 #include "proto/statement.h"
+#include "proto/wire.h"
+#include "tests/lib/fakewg.h"
 #include "tests/lib/measure.h"
 
 enum {
@@ -68,6 +71,7 @@ static struct net_addr relay_addr, next_addr;
 static uint8_t terms[KEY_LEN];
 static struct setup slots[WIDE_MAX];
 static int epoll;
+static bool shake;
 static uint64_t *times;
 static struct {
 	unsigned begun, done, failed, cookies, again;
@@ -228,6 +232,17 @@ static void on_transport(struct setup *s, const uint8_t *msg, size_t len)
 	end(s, false);
 }
 
+/* The exit's answer finds nobody, but what the relay learns from both it has learnt. */
+static void send_initiation(struct setup *s)
+{
+	struct message_initiation msg;
+	uint8_t mac1_key[KEY_LEN];
+
+	wg_mac1_key(mac1_key, exit_.body.wg_key);
+	fakewg_initiation(&msg, crypto_random_u32(), mac1_key);
+	transmit(s, &msg, sizeof(msg));
+}
+
 static void on_bind(struct setup *s, const struct message_bind *in)
 {
 	struct message_bind out;
@@ -235,6 +250,8 @@ static void on_bind(struct setup *s, const struct message_bind *in)
 	if (!bind_valid(in, s->bind_key))
 		return;
 	if (in->type.b[0] == MESSAGE_BOUND) {
+		if (shake)
+			send_initiation(s);
 		end(s, true);
 		return;
 	}
@@ -438,8 +455,10 @@ static bool command(const char *line)
 	unsigned count, wide, ms;
 	char kind[16];
 
-	if (sscanf(line, "setups %u %u %u", &count, &wide, &ms) == 3 && count <= COUNT_MAX &&
-	    wide <= WIDE_MAX)
+	if (sscanf(line, "shake %u", &count) == 1)
+		printf("{\"shake\":%d}\n", shake = count);
+	else if (sscanf(line, "setups %u %u %u", &count, &wide, &ms) == 3 && count <= COUNT_MAX &&
+		 wide <= WIDE_MAX)
 		command_setups(count, wide, ms);
 	else if (sscanf(line, "flood %15s %u %u", kind, &count, &ms) == 3)
 		command_flood(kind, count, ms);
