@@ -36,6 +36,7 @@ static void install(struct relay *r, struct relay_session *s)
 		.client_indices = s->client_indices,
 		.exit_indices = s->exit_indices,
 	};
+	const struct plane_losses losses = registry_losses(s);
 	struct relay_payer *payer = registry_payer(r->registry, s);
 
 	s->bind.at = s->bind.wish;
@@ -49,7 +50,7 @@ static void install(struct relay *r, struct relay_session *s)
 	p.limit = s->share.limit;
 	p.mark = billing_mark(s);
 	share_installed(&s->share);
-	plane_install(r->plane, s->bind.at.worker, &p, s->losses);
+	plane_install(r->plane, s->bind.at.worker, &p, &losses);
 }
 
 /* Takes the next step towards where the client wants to be; nothing while a step is in flight. */

@@ -59,6 +59,21 @@ void registry_keep(struct receipt_offer **kept, const struct receipt_offer *offe
 	**kept = *offer;
 }
 
+void registry_lost(struct relay_session *s, const struct plane_losses *losses)
+{
+	s->unanswered = losses->unanswered;
+	if (!s->losses && crypto_is_zero(losses->dropped, sizeof(losses->dropped)))
+		return;
+	if (!s->losses)
+		s->losses = xcalloc(1, sizeof(*s->losses));
+	*s->losses = *losses;
+}
+
+struct plane_losses registry_losses(const struct relay_session *s)
+{
+	return s->losses ? *s->losses : (struct plane_losses){.unanswered = s->unanswered};
+}
+
 /* What most sessions do not have most of the time is not in the slot. */
 static void free_parts(struct relay_session *s)
 {

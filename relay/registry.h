@@ -93,7 +93,8 @@ struct relay_session {
 	uint64_t expires;           /* of its terms, seconds since 1970 */
 	uint64_t born_ms, active_ms, ended_ms;
 	uint64_t up, down, packets_up, packets_down; /* as last heard */
-	struct plane_losses *losses;                 /* NULL: none yet */
+	struct plane_losses *losses;                 /* NULL: none but unanswered */
+	uint64_t unanswered;                         /* as in plane_losses */
 	uint64_t counted_ms;                         /* when they last rose, or it was bound */
 	struct plane_indices client_indices, exit_indices;
 	struct share_member share;
@@ -130,6 +131,9 @@ struct relay_session *registry_add(struct registry *g, const uint8_t owner[stati
 				   const uint8_t statement[static KEY_LEN]);
 /* Sets *kept to a copy of offer, or to NULL without one. */
 void registry_keep(struct receipt_offer **kept, const struct receipt_offer *offer);
+/* What it lost, as last heard. */
+void registry_lost(struct relay_session *s, const struct plane_losses *losses);
+struct plane_losses registry_losses(const struct relay_session *s);
 /* Forgets it; its slot and, with the last session, its payer's are free again. */
 void registry_remove(struct registry *g, struct relay_session *s);
 

@@ -151,11 +151,8 @@ static void on_losses(void *arg, uint32_t handle, const struct plane_losses *los
 	struct relay *r = arg;
 	struct relay_session *s = registry_by_handle(r->registry, handle);
 
-	if (!s || (!s->losses && crypto_is_zero((const uint8_t *)losses, sizeof(*losses))))
-		return;
-	if (!s->losses)
-		s->losses = xcalloc(1, sizeof(*s->losses));
-	*s->losses = *losses;
+	if (s)
+		registry_lost(s, losses);
 }
 
 /* ---- time ---- */
@@ -545,9 +542,8 @@ static void view_of(struct relay *r, const struct relay_session *s, uint64_t now
 		.bound = s->bind.place == BIND_BOUND,
 		.held = billing_held(s),
 		.moves = s->bind.moves,
+		.losses = registry_losses(s),
 	};
-	if (s->losses)
-		v->losses = *s->losses;
 	memcpy(v->session, s->id, SESSION_ID_LEN);
 	memcpy(v->payer, registry_payer(r->registry, s)->id, KEY_LEN);
 	memcpy(v->exit, r->exits.slot[s->exit].id, KEY_LEN);

@@ -26,7 +26,7 @@
 #include "tests/lib/rig.h"
 
 enum {
-	INDICES_MAX = 65536,
+	INDICES_MAX = 1 << 17,
 	BATCH = 64
 };
 
