@@ -183,17 +183,31 @@ static void begin_waiting(struct shaper *s)
 		s->round = s->slowest;
 }
 
-/* Another may be slow because its thread is: nothing is left unused for it. */
-static bool is_ahead(const struct shaper *s)
+/* How far ahead of the slowest a worker may be, while others wait. */
+static uint64_t lead(const struct shaper *s)
 {
 	uint64_t slack = atomic_load_explicit(&s->shared->slack, memory_order_relaxed);
+
+	return (SHAPER_QUANTUM + slack / (s->others + s->waiting + 1)) << ROUND_SHIFT;
+}
+
+/* Others may be slow because their threads are: nothing is left unused for them. */
+static bool is_ahead(const struct shaper *s)
+{
 	uint64_t burst = atomic_load_explicit(&s->shared->burst, memory_order_relaxed);
 
-	if (!s->others)
-		return false;
-	slack = SHAPER_QUANTUM + slack / (s->others + s->waiting);
-	return s->round > s->slowest + (slack << ROUND_SHIFT) &&
+	return s->others && s->round > s->slowest + lead(s) &&
 	       rate_holds(&s->shared->rate, s->now_ns) < burst / 2;
+}
+
+/* What a worker got while others had no use for it is not held against it: it is ahead by one turn
+ * at most. */
+static void forgive(struct shaper *s)
+{
+	uint64_t most = s->slowest + lead(s) + ((uint64_t)SHAPER_QUANTUM << ROUND_SHIFT);
+
+	if (s->others && s->round > most)
+		s->round = most;
 }
 
 /* An old one's turn is over. */
@@ -463,6 +477,7 @@ void shaper_begin(struct shaper *s, uint64_t now_ns)
 	if (now_ns > s->peer.since_ns)
 		s->peer_earned = rate_earned(s->peer.bytes_per_s, now_ns - s->peer.since_ns);
 	ask_others(s);
+	forgive(s);
 	wake_up(s);
 }
 
