@@ -8,6 +8,9 @@
 /* CLOCK_BOOTTIME in milliseconds: does not jump, counts suspend. Any thread. */
 uint64_t clock_ms(void);
 
+/* CLOCK_MONOTONIC in nanoseconds: what a timerfd of that clock counts. Any thread. */
+uint64_t clock_ns(void);
+
 /* Wall clock: seconds since 1970 UTC. Any thread. */
 uint64_t clock_wall(void);
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "relay/pin.h"
 #include "relay/worker.h"
@@ -40,8 +41,9 @@ struct plane {
 	struct plane_ops ops;
 	void *arg;
 	uint16_t port;
-	struct slots *slots; /* of sessions; each is one worker's at a time */
-	unsigned workers;    /* ends in use */
+	struct slots *slots;          /* of sessions; each is one worker's at a time */
+	struct shaper_shared *limits; /* NULL: nothing is limited */
+	unsigned workers;             /* ends in use */
 	bool holding;
 	unsigned pinned;
 	struct end ends[PLANE_WORKERS_MAX];
@@ -253,8 +255,33 @@ void plane_send(struct plane *p, unsigned worker, const struct net_addr *to, con
 	(void)n; /* lost, as on any network: whoever needs an answer asks again */
 }
 
+int plane_set_rates(struct plane *p, uint64_t rate, uint64_t peer_rate)
+{
+	struct shaper_shared *l = p->limits;
+	struct order o = {.kind = ORDER_PEER_RATE};
+
+	if (!l)
+		return rate || peer_rate ? -EBUSY : 0;
+	if (rate != p->config.rate)
+		shaper_set_rate(l, rate, clock_ns());
+	p->config.rate = rate;
+	if (peer_rate == p->config.peer_rate)
+		return 0;
+	p->config.peer_rate = peer_rate;
+	l->peer = (struct shaper_terms){peer_rate, clock_ns(), (uint8_t)(l->peer.number + 1)};
+	o.peer = l->peer;
+	for (unsigned i = 0; i < p->workers; i++)
+		give(&p->ends[i], &o);
+	return 0;
+}
+
 /* ---- what it is ---------------------------------------------------------------------------------
  */
+
+struct rate *plane_rate(struct plane *p)
+{
+	return p->limits ? &p->limits->rate : NULL;
+}
 
 unsigned plane_workers(const struct plane *p)
 {
@@ -361,6 +388,13 @@ static int add_worker(struct plane *p, struct event_base *main)
 		say_why(err, "cannot create a worker", p->port);
 		return err;
 	}
+	err = p->limits ? worker_limit(e->worker, p->limits, p->workers) : 0;
+	if (err) {
+		say_why(err, "cannot limit a worker", p->port);
+		worker_destroy(e->worker);
+		e->worker = NULL;
+		return err;
+	}
 	e->plane = p;
 	e->exit_port = udp_port(sockets.exit);
 	e->number = p->workers++;
@@ -392,6 +426,9 @@ int plane_create(struct plane **out, const struct plane_config *config, struct e
 	p->slots = slots_create(config->max_sessions);
 	if (!p->slots)
 		fatalx("relay: no memory for %u sessions; lower MaxSessions", config->max_sessions);
+	if (!err && (config->limited || config->rate || config->peer_rate))
+		p->limits = shaper_share(config->rate, config->peer_rate, config->workers,
+					 config->max_sessions, clock_ns());
 	/* Every socket is bound before any is read, so that no client's worker changes later. */
 	while (!err && p->workers < config->workers)
 		err = add_worker(p, main);
@@ -431,6 +468,7 @@ void plane_destroy(struct plane *p)
 		worker_stop(p->ends[i].worker);
 	for (unsigned i = 0; i < p->workers; i++)
 		end_wipe(&p->ends[i]);
+	shaper_unshare(p->limits);
 	slots_destroy(p->slots);
 	free(p);
 }

@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "proto/ranges.h"
 #include "relay/drops.h"
+#include "relay/rate.h"
 #include "relay/udp.h"
 
 enum {
@@ -66,6 +67,9 @@ struct plane_config {
 	uint32_t max_sessions; /* all workers together, and each of them */
 	uint32_t max_exits;
 	struct ranges allow; /* checked again at send time */
+	/* Bytes/s of UDP payload sent, up and down together; RATE_UNLIMITED: none. */
+	uint64_t rate, peer_rate;
+	bool limited; /* there may be limits later though there are none now */
 };
 
 struct plane_ops {
@@ -123,6 +127,14 @@ void plane_tick(struct plane *p);
  */
 void plane_send(struct plane *p, unsigned worker, const struct net_addr *to, const void *msg,
 		size_t len);
+
+/*
+ * Other limits, from now on (shaper.h). -EBUSY: it was created without any, and without `limited`:
+ * what they need is had at a start only.
+ */
+MUST_CHECK int plane_set_rates(struct plane *p, uint64_t rate, uint64_t peer_rate);
+/* What all workers together may send, to be allowed or bounded; NULL if nothing is limited. */
+struct rate *plane_rate(struct plane *p);
 
 unsigned plane_workers(const struct plane *p);
 /* What this machine allows the workers; constant. */

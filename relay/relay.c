@@ -426,6 +426,17 @@ void relay_set_exits(struct relay *r, const struct descriptor *exits, size_t cou
 			ending_begin(r, s, CLOSE_EXIT_GONE, NULL);
 }
 
+int relay_set_rates(struct relay *r, uint64_t rate, uint64_t peer_rate)
+{
+	int err = plane_set_rates(r->plane, rate, peer_rate);
+
+	if (!err) {
+		r->config.plane.rate = rate;
+		r->config.plane.peer_rate = peer_rate;
+	}
+	return err;
+}
+
 void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN])
 {
 	struct relay_payer *payer = registry_payer_by_id(r->registry, id);
@@ -574,6 +585,8 @@ void relay_status(struct relay *r, struct relay_status *out)
 	out->exits = exits_count(&r->exits);
 	plane_counters(r->plane, &out->counters);
 	out->means = plane_means(r->plane);
+	out->rate = r->config.plane.rate;
+	out->peer_rate = r->config.plane.peer_rate;
 	out->passed_up = pass->sent;
 	out->passed_down = pass->received;
 	out->pass_dropped = pass->malformed + pass->wrong_direction + pass->bad_mac1 +

@@ -37,6 +37,8 @@ void relay_destroy(struct relay *r);
 
 /* A renewed descriptor: OPEN asks for its terms from now on. */
 void relay_set_self(struct relay *r, const struct descriptor *self);
+/* Other limits (plane_config). -EBUSY: from none to some only by a new start. */
+MUST_CHECK int relay_set_rates(struct relay *r, uint64_t rate, uint64_t peer_rate);
 /* A payer was given credit, or showed receipts the books did not have: its windows are looked at
  * again, and what it is asked to sign of earlier sessions. */
 void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN]);
@@ -86,6 +88,7 @@ struct relay_status {
 	uint32_t sessions, exits;
 	struct relay_counters counters;
 	struct plane_means means;
+	uint64_t rate, peer_rate; /* bytes/s, 0: not limited */
 	uint64_t binds, bad_binds, replayed_binds, moves;
 	uint64_t receipts_issued, receipts_signed, disputes;
 	uint64_t passed_up, passed_down, pass_dropped; /* control datagrams to and from exits */

@@ -156,12 +156,13 @@ static void tell_others(struct shaper *s)
 		atomic_store_explicit(&s->place->waiting, s->waiting, memory_order_relaxed);
 }
 
-/* Without a Rate nobody waits for another. */
+/* Where PeerRate is all there is, nobody waits for another. */
 static void ask_others(struct shaper *s)
 {
 	s->others = 0;
 	s->slowest = UINT64_MAX;
-	if (!atomic_load_explicit(&s->shared->slack, memory_order_relaxed))
+	if (!atomic_load_explicit(&s->shared->slack, memory_order_relaxed) &&
+	    rate_left(&s->shared->rate) == UINT64_MAX)
 		return;
 	for (uint32_t i = 0; i < s->shared->workers; i++) {
 		const struct shaper_place *p = &s->shared->places[i];
@@ -191,13 +192,21 @@ static uint64_t lead(const struct shaper *s)
 	return (SHAPER_QUANTUM + slack / (s->others + s->waiting + 1)) << ROUND_SHIFT;
 }
 
+/* What may be sent now, by Rate and what is allowed. */
+static uint64_t available(const struct shaper *s)
+{
+	uint64_t holds = rate_holds(&s->shared->rate, s->now_ns);
+	uint64_t left = rate_left(&s->shared->rate);
+
+	return holds < left ? holds : left;
+}
+
 /* Others may be slow because their threads are: nothing is left unused for them. */
 static bool is_ahead(const struct shaper *s)
 {
 	uint64_t burst = atomic_load_explicit(&s->shared->burst, memory_order_relaxed);
 
-	return s->others && s->round > s->slowest + lead(s) &&
-	       rate_holds(&s->shared->rate, s->now_ns) < burst / 2;
+	return s->others && s->round > s->slowest + lead(s) && available(s) < burst / 2;
 }
 
 /* What a worker got while others had no use for it is not held against it: it is ahead by one turn

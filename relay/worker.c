@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "proto/lengths.h"
 
@@ -172,7 +174,8 @@ static void carry_one(struct worker *w, enum relay_direction direction, const st
 
 	if (up && forward_is_control(d))
 		hand_up(w, d);
-	else if (up ? forward_up(&w->forward, d, p) : forward_down(&w->forward, d, p))
+	else if ((up ? forward_up(&w->forward, d, p) : forward_down(&w->forward, d, p)) &&
+		 (!w->shaper || shaper_pass(w->shaper, direction, d, p)))
 		udp_add(&w->out, p->lane, p->to, d);
 	if (udp_full(&w->out))
 		flush(w, direction);
@@ -190,6 +193,66 @@ static unsigned look_ahead(struct worker *w, enum relay_direction direction)
 	return count;
 }
 
+/* ---- what waits for Rate or PeerRate ---- */
+
+static void send_taken(struct worker *w, enum relay_direction direction,
+		       struct backlog_packet *const *taken, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct passage *p = &taken[i]->passage;
+
+		if (taken[i]->direction != direction)
+			continue;
+		w->passages[w->out.datagrams] = *p;
+		udp_add(&w->out, p->lane, p->to, &taken[i]->datagram);
+	}
+	flush(w, direction);
+}
+
+/* One that runs and ends earlier does no harm. */
+static void set_timer(struct worker *w, uint64_t at_ns)
+{
+	const struct itimerspec at = {.it_value = {.tv_sec = (time_t)(at_ns / RATE_SECOND),
+						   .tv_nsec = (long)(at_ns % RATE_SECOND)}};
+
+	if (at_ns == SHAPER_NEVER || (w->timer_ns && w->timer_ns <= at_ns))
+		return;
+	w->timer_ns = at_ns;
+	timerfd_settime(w->timer, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+/* Sends what may go by now. */
+static void send_waiting(struct worker *w)
+{
+	struct backlog_packet *taken[WORKER_TAKEN];
+	unsigned count;
+
+	static_assert((int)WORKER_TAKEN <= (int)UDP_OUT_MESSAGES, "all of it has room in `out`");
+	do {
+		count = 0;
+		while (count < WORKER_TAKEN && (taken[count] = shaper_next(w->shaper)))
+			count++;
+		send_taken(w, DIRECTION_UP, taken, count);
+		send_taken(w, DIRECTION_DOWN, taken, count);
+		for (unsigned i = 0; i < count; i++)
+			shaper_sent(w->shaper, taken[i]);
+	} while (count == WORKER_TAKEN);
+	set_timer(w, shaper_wake(w->shaper));
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	uint64_t times;
+
+	(void)what;
+	(void)!read(fd, &times, sizeof(times));
+	w->timer_ns = 0;
+	shaper_begin(w->shaper, clock_ns());
+	send_waiting(w);
+	turn_end(w);
+}
+
 /*
  * One batch: in by one socket, each judged in order, out by the other. If more came meanwhile the
  * loop says so; but first it is the other socket's turn, and the orders'.
@@ -200,10 +263,14 @@ static void carry(struct worker *w, enum relay_direction direction)
 
 	udp_receive(direction == DIRECTION_UP ? w->sockets.client : w->sockets.exit, &w->in);
 	w->forward.counters.messages_in += w->in.count;
+	if (w->shaper)
+		shaper_begin(w->shaper, clock_ns());
 	while ((count = look_ahead(w, direction)) > 0)
 		for (unsigned i = 0; i < count; i++)
 			carry_one(w, direction, &w->ahead[i]);
 	flush(w, direction);
+	if (w->shaper)
+		send_waiting(w);
 	turn_end(w);
 }
 
@@ -237,6 +304,8 @@ static void retire(struct worker *w, struct session *s)
 {
 	struct notice n = {.kind = NOTICE_RETIRED};
 
+	if (w->shaper)
+		shaper_forget(w->shaper, s);
 	due_drop(w, s);
 	describe(w, s, &n);
 	sessions_retire(w->forward.sessions, s);
@@ -255,6 +324,9 @@ static void set_limit(struct worker *w, struct session *s, uint64_t limit, uint6
 {
 	struct notice n = {.kind = NOTICE_LIMITED};
 
+	/* What waits has a claim on the limit only while that is there. */
+	if (w->shaper && limit < session_used(s) + s->queued)
+		shaper_forget(w->shaper, s);
 	s->state.limit = limit > session_used(s) ? limit : session_used(s);
 	s->state.mark = mark;
 	describe(w, s, &n);
@@ -287,6 +359,9 @@ static void obey(struct worker *w, const struct order *o)
 		break;
 	case ORDER_TICK:
 		forward_tick(&w->forward);
+		break;
+	case ORDER_PEER_RATE:
+		shaper_set_peer(w->shaper, &o->peer);
 		break;
 	}
 }
@@ -322,6 +397,9 @@ static void *run(void *arg)
 	struct worker *w = arg;
 
 	event_base_dispatch(w->base);
+	if (w->shaper)
+		shaper_stop(w->shaper);
+	publish(w);
 	return NULL;
 }
 
@@ -374,6 +452,7 @@ int worker_create(struct worker **out, const struct plane_config *config, struct
 	int err;
 
 	w->sockets = sockets;
+	w->timer = -1;
 	w->max_sessions = config->max_sessions;
 	w->due = xcalloc(config->max_sessions, sizeof(*w->due));
 	w->offload = udp_offload(sockets.client);
@@ -393,6 +472,18 @@ int worker_create(struct worker **out, const struct plane_config *config, struct
 	return 0;
 }
 
+int worker_limit(struct worker *w, struct shaper_shared *shared, unsigned number)
+{
+	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (w->timer < 0)
+		return -errno;
+	w->on_timer = watch(w, w->timer, on_timer);
+	if (!w->on_timer)
+		return -ENOMEM;
+	w->shaper = shaper_create(shared, number, &w->forward);
+	return 0;
+}
+
 static void event_drop(struct event *ev)
 {
 	if (ev)
@@ -403,6 +494,7 @@ void worker_destroy(struct worker *w)
 {
 	if (!w)
 		return;
+	event_drop(w->on_timer);
 	event_drop(w->on_orders);
 	event_drop(w->on_exit);
 	event_drop(w->on_client);
@@ -412,6 +504,9 @@ void worker_destroy(struct worker *w)
 	ring_destroy(w->control);
 	ring_destroy(w->notices);
 	ring_destroy(w->orders);
+	shaper_destroy(w->shaper);
+	if (w->timer >= 0)
+		close(w->timer);
 	forward_wipe(&w->forward);
 	free(w->due);
 	close(w->sockets.exit);

@@ -13,6 +13,7 @@
 #include "base/ring.h"
 #include "proto/messages.h"
 #include "relay/forward.h"
+#include "relay/shaper.h"
 
 enum {
 	WORKER_ORDERS = 256,
@@ -20,6 +21,7 @@ enum {
 	WORKER_CONTROL = 512,
 	WORKER_INITIATIONS = 1024,
 	WORKER_AHEAD = 32, /* datagrams whose memory is fetched at once */
+	WORKER_TAKEN = 64, /* of what waited, sent at once */
 	WORKER_LINE = 64,  /* bytes, of a cache */
 	WORKER_COUNTERS = sizeof(struct relay_counters) / sizeof(uint64_t),
 };
@@ -33,6 +35,7 @@ struct order {
 		ORDER_METER,
 		ORDER_EXIT,
 		ORDER_TICK,
+		ORDER_PEER_RATE,
 	} kind;
 	uint32_t slot;        /* session handle or exit slot */
 	uint64_t limit, mark; /* LIMIT */
@@ -40,8 +43,9 @@ struct order {
 		struct {
 			struct plane_session session;
 			struct plane_losses losses;
-		};                      /* INSTALL */
-		struct plane_exit exit; /* EXIT */
+		};                        /* INSTALL */
+		struct plane_exit exit;   /* EXIT */
+		struct shaper_terms peer; /* PEER_RATE */
 	};
 };
 
@@ -107,6 +111,10 @@ struct worker {
 	struct event_base *base;
 	struct event *on_client, *on_exit, *on_orders;
 	struct forward forward;
+	struct shaper *shaper; /* NULL: nothing is limited */
+	int timer;             /* its timerfd, -1 without */
+	struct event *on_timer;
+	uint64_t timer_ns;  /* when it ends, 0: not running */
 	struct notice held; /* the answer that found the ring full */
 	bool has_held, told, heard;
 	uint32_t *due; /* handles whose mark is reached: a queue, each in it once at most */
@@ -121,6 +129,9 @@ struct worker {
  * -errno. */
 MUST_CHECK int worker_create(struct worker **out, const struct plane_config *config,
 			     struct slots *slots, struct worker_sockets sockets);
+/* What it forwards is limited from then on, together with the other workers that share these
+ * limits, which outlive it. Before it starts; number: below shared->workers. 0 or -errno. */
+MUST_CHECK int worker_limit(struct worker *w, struct shaper_shared *shared, unsigned number);
 /* Not while it runs. */
 void worker_destroy(struct worker *w);
 

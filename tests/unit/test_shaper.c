@@ -218,8 +218,8 @@ static bool offer(uint32_t who, enum relay_direction direction, const uint8_t *d
 {
 	unsigned worker = w.user[who].worker;
 	struct forward *f = &w.forward[worker];
-	const struct datagram d = {data, len, false,
-				   direction == UP ? client_addr(who) : exit_addr};
+	const struct datagram d = {data, len, false, direction == UP ? client_addr(who) : exit_addr,
+				   0};
 	struct passage p;
 
 	if (!(direction == UP ? forward_up(f, &d, &p) : forward_down(f, &d, &p)))
@@ -814,7 +814,7 @@ static void *work(void *arg)
 
 	for (int i = 0; i < 6000; i++) {
 		uint32_t who = worker + WORKERS * ((uint32_t)i % 4);
-		const struct datagram d = {data, sizeof(data), false, client_addr(who)};
+		const struct datagram d = {data, sizeof(data), false, client_addr(who), 0};
 		struct backlog_packet *b;
 		struct passage p;
 
