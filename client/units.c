@@ -37,6 +37,24 @@ const char *unit_credits_signed(char out[static UNITS_TEXT], int64_t micro)
 	return out;
 }
 
+const char *unit_rate(char out[static UNITS_TEXT], uint64_t bits)
+{
+	static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
+	uint64_t scale = 1;
+	size_t unit = 0;
+
+	while (bits / scale >= 1000 && unit + 1 < ARRAY_SIZE(units)) {
+		scale *= 1000;
+		unit++;
+	}
+	if (unit)
+		snprintf(out, UNITS_TEXT, "%" PRIu64 ".%u %s", bits / scale,
+			 (unsigned)(bits % scale / (scale / 10)), units[unit]);
+	else
+		snprintf(out, UNITS_TEXT, "%" PRIu64 " %s", bits, units[unit]);
+	return out;
+}
+
 const char *unit_time(char out[static UNITS_TEXT], uint64_t seconds)
 {
 	time_t when = (time_t)seconds;

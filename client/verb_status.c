@@ -88,6 +88,27 @@ static void print_receipt_counts(const json_t *role)
 	       field_number(role, "disputes"));
 }
 
+static const char *rate_or_none(char out[static UNITS_TEXT], const json_t *relay, const char *key)
+{
+	uint64_t bits = field_number(relay, key);
+
+	return bits ? unit_rate(out, bits) : "none";
+}
+
+/* "  limits      50.0 Mbit/s, a session 8.0 Mbit/s; 12 packets wait" */
+static void print_limits(const json_t *relay)
+{
+	const json_t *queued = json_object_get(relay, "queued");
+	char rate[UNITS_TEXT], peer[UNITS_TEXT];
+
+	if (!field_number(relay, "rate") && !field_number(relay, "peer_rate"))
+		return;
+	printf("  %-12s%s, a session %s; %" PRIu64 " packets wait\n", "limits",
+	       rate_or_none(rate, relay, "rate"), rate_or_none(peer, relay, "peer_rate"),
+	       field_number(json_object_get(queued, "up"), "packets") +
+		       field_number(json_object_get(queued, "down"), "packets"));
+}
+
 static void print_relay(const json_t *relay)
 {
 	printf("relay on UDP port %" PRIu64 ": %" PRIu64 " sessions, %" PRIu64 " exits, %" PRIu64
@@ -97,6 +118,7 @@ static void print_relay(const json_t *relay)
 	print_direction(relay, "up", "up");
 	print_direction(relay, "down", "down");
 	print_drops(json_object_get(relay, "drops"));
+	print_limits(relay);
 	print_offload(relay);
 	printf("  %-12s%" PRIu64 " (%" PRIu64 " bad, %" PRIu64 " replayed), %" PRIu64 " moves\n",
 	       "binds", field_number(relay, "binds"), field_number(relay, "bad_binds"),

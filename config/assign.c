@@ -22,6 +22,8 @@ static const char *const wants[] = {
 	[OPTION_U64] = "a whole number",
 	[OPTION_BYTES] = "a number of bytes such as 512 KiB or 64 MiB",
 	[OPTION_SECONDS] = "a time such as 30 s, 5 min or 2 h",
+	[OPTION_RATE] = "a rate with its unit, such as 50 Mbit/s, 800 kbit/s or 1 Gbit/s (8 Mbit "
+			"are a megabyte), or none, and",
 	[OPTION_SHARE] = "a share such as 1 %, 0.25 % or 2500 ppm",
 	[OPTION_YES_NO] = "yes or no",
 	[OPTION_LEVEL] = "error, warn, info or debug",
@@ -41,7 +43,7 @@ static const char *const wants[] = {
 
 static bool number_range(const struct option *o, uint64_t value)
 {
-	return value >= o->min && value <= o->max;
+	return (value >= o->min && value <= o->max) || (o->type == OPTION_RATE && !value);
 }
 
 /* Stores value in the width of the option's type. */
@@ -54,7 +56,7 @@ static bool store_number(const struct option *o, void *to, uint64_t value)
 		return false;
 	if (o->type == OPTION_U16)
 		memcpy(to, &narrow, sizeof(narrow));
-	else if (o->type == OPTION_U64 || o->type == OPTION_BYTES)
+	else if (o->type == OPTION_U64 || o->type == OPTION_BYTES || o->type == OPTION_RATE)
 		memcpy(to, &value, sizeof(value));
 	else
 		memcpy(to, &middle, sizeof(middle));
@@ -70,6 +72,8 @@ static bool parse_quantity(const struct option *o, void *to, const char *text)
 		ok = text_bytes(text, &value);
 	else if (o->type == OPTION_SECONDS)
 		ok = parse_seconds(&value, text);
+	else if (o->type == OPTION_RATE)
+		ok = parse_rate(&value, text);
 	else if (o->type == OPTION_SHARE)
 		ok = parse_share(&value, text);
 	else
@@ -202,6 +206,9 @@ const char *option_range(char out[static OPTION_RANGE_TEXT], const struct option
 	if (o->type == OPTION_BYTES)
 		snprintf(out, OPTION_RANGE_TEXT, "%s to %s", text_iec(low, o->min),
 			 text_iec(high, o->max));
+	else if (o->type == OPTION_RATE)
+		snprintf(out, OPTION_RANGE_TEXT, "%" PRIu64 " kbit/s to %" PRIu64 " Gbit/s",
+			 o->min / 125, o->max / 125000000);
 	else if (o->type == OPTION_SHARE)
 		snprintf(out, OPTION_RANGE_TEXT, "0 %% to %" PRIu64 " %%", o->max / 10000);
 	else if (o->type >= OPTION_U16 && o->type <= OPTION_SECONDS)

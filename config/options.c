@@ -21,6 +21,9 @@ enum {
 /* Whoever comes gets one every month: millions of them fit the account they come from. */
 #define ALLOWANCE_MAX 1000000000000u
 #define TIB           (1ull << 40)
+/* In bytes/s: 64 kbit/s, less of which carries no tunnel, and 100 Gbit/s. */
+#define RATE_MIN  8000
+#define RATE_MOST 12500000000ull
 
 static const struct option node_options[] = {
 	{"Node", "Name", OPTION_NAME, AT(name), 0, "culvert", 0, 0, NULL,
@@ -63,6 +66,12 @@ static const struct option node_options[] = {
 	{"Relay", "Idle", OPTION_SECONDS, AT(idle_seconds), 0, "300 s", 10, 86400, "seconds",
 	 "A session without traffic or a sign of life of its client for so long is closed. Used by "
 	 "the exit role too."},
+	{"Relay", "Rate", OPTION_RATE, AT(rate), 0, "none", RATE_MIN, RATE_MOST, NULL,
+	 "What the relay may send, e.g. 50 Mbit/s: UDP payload, up and down together. Sessions "
+	 "share "
+	 "it fairly. Set it to 90 to 95 % of an uplink that is slower than this machine."},
+	{"Relay", "PeerRate", OPTION_RATE, AT(peer_rate), 0, "none", RATE_MIN, RATE_MOST, NULL,
+	 "The same for each session."},
 
 	{"Exit", "Interface", OPTION_IFACE, AT(interface), 0, "culvert0", 0, 0, NULL,
 	 "The WireGuard interface this exit makes, and removes when it stops."},

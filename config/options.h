@@ -18,6 +18,7 @@ enum option_type {
 	OPTION_U64,      /* uint64_t, min..max */
 	OPTION_BYTES,    /* uint64_t, min..max, IEC units */
 	OPTION_SECONDS,  /* uint32_t, min..max */
+	OPTION_RATE,     /* uint64_t, bytes a second, 0 (none) or min..max, decimal units of bits */
 	OPTION_SHARE,    /* uint32_t, parts per million, min..max */
 	OPTION_YES_NO,   /* bool */
 	OPTION_LEVEL,    /* enum log_level */

@@ -122,6 +122,28 @@ bool parse_seconds(uint64_t *out, const char *text)
 	return false;
 }
 
+bool parse_rate(uint64_t *out, const char *text)
+{
+	static const struct {
+		const char *name;
+		uint64_t bytes;
+	} units[] = {{"kbit/s", 125}, {"Mbit/s", 125000}, {"Gbit/s", 125000000}};
+	char digits[16];
+	const char *unit = split_unit(digits, text, "0123456789");
+
+	*out = 0;
+	if (strcasecmp(text, "none") == 0 || strcmp(text, "0") == 0)
+		return true;
+	if (!unit || !text_u64(digits, 0, UINT32_MAX, out))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (strcasecmp(unit, units[i].name) == 0) {
+			*out *= units[i].bytes;
+			return true;
+		}
+	return false;
+}
+
 /* "12.25" hundredths-free: percent times 10000, so at most four digits after the point. */
 static bool parse_percent(uint64_t *out, char digits[static 16])
 {

@@ -17,6 +17,8 @@ MUST_CHECK bool parse_path(char out[static CONFIG_PATH_MAX], const char *dir, co
 MUST_CHECK bool parse_number(uint64_t *out, const char *text, uint64_t min, uint64_t max);
 /* "30", "30 s", "5 min", "2 h": seconds. */
 MUST_CHECK bool parse_seconds(uint64_t *out, const char *text);
+/* "50 Mbit/s", "800 kbit/s", "1 Gbit/s": bytes a second; "none" or 0: 0. The unit is needed. */
+MUST_CHECK bool parse_rate(uint64_t *out, const char *text);
 /* "10000 ppm", "1 %", "0.25 %": parts per million, exactly. */
 MUST_CHECK bool parse_share(uint64_t *out, const char *text);
 MUST_CHECK bool parse_yes_no(bool *out, const char *text);

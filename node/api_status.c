@@ -50,6 +50,8 @@ static json_t *relay_object(struct relay *r)
 		{"pinned", s.means.pinned},
 		{"sessions", s.sessions},
 		{"exits", s.exits},
+		{"rate", 8 * s.rate},
+		{"peer_rate", 8 * s.peer_rate},
 		{"control_in", s.counters.control_in},
 		{"control_malformed", s.counters.control_malformed},
 		{"control_lost", s.counters.control_lost},
@@ -72,6 +74,7 @@ static json_t *relay_object(struct relay *r)
 	json_object_set_new(out, "offload", offload(&s));
 	json_object_set_new(out, "in", both(s.counters.in));
 	json_object_set_new(out, "out", both(s.counters.out));
+	json_object_set_new(out, "queued", both(s.counters.queued));
 	json_object_set_new(out, "drops", drops(&s.counters));
 	return out;
 }

@@ -1,4 +1,4 @@
-/* SIGHUP: exits are read anew and the log level follows; what else changed is named. */
+/* SIGHUP: exits are read anew, limits and the log level follow; what else changed is named. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +101,17 @@ static void name_fixed(const struct config_node *old, const struct config_node *
 				  fixed[i].key);
 }
 
+static void reload_rates(struct node *n, const struct config_node *new)
+{
+	if (relay_set_rates(n->relay, new->rate, new->peer_rate) < 0) {
+		log_warnx("[Relay] Rate or PeerRate given where neither was: it takes effect when "
+			  "culvertd is restarted");
+		return;
+	}
+	n->config.rate = new->rate;
+	n->config.peer_rate = new->peer_rate;
+}
+
 static void take(struct node *n, const struct config_node *new)
 {
 	name_fixed(&n->config, new);
@@ -108,8 +119,10 @@ static void take(struct node *n, const struct config_node *new)
 	log_set_level(new->log_level);
 	n->config.exit_count = new->exit_count;
 	memcpy(n->config.exits, new->exits, sizeof(n->config.exits));
-	if (n->relay)
+	if (n->relay) {
 		reload_exits(n);
+		reload_rates(n, new);
+	}
 	log_info("configuration read again");
 }
 

@@ -94,6 +94,8 @@ void settings_relay(struct relay_config *out, const struct config_node *c)
 				.max_sessions = c->max_sessions,
 				.max_exits = NODE_EXIT_SLOTS,
 				.allow = c->allow,
+				.rate = c->rate,
+				.peer_rate = c->peer_rate,
 			},
 		.network = c->network,
 		.max_sessions = c->max_sessions,

@@ -101,11 +101,11 @@ class Node(Program):
         self.process.wait()
 
     def balance(self, counters=None):
-        """in - out - sum(drops) of the data path, per direction: (packets, bytes), which must be (0, 0)."""
+        """in - out - sum(drops) - queued of the data path, per direction: (packets, bytes), which must be (0, 0)."""
         relay = counters or self.status()["relay"]
         result = {}
         for way in ("up", "down"):
-            result[way] = tuple(relay["in"][way][k] - relay["out"][way][k] - sum(d[way][k] for d in relay["drops"].values())
+            result[way] = tuple(relay["in"][way][k] - relay["out"][way][k] - relay["queued"][way][k] - sum(d[way][k] for d in relay["drops"].values())
                                 for k in ("packets", "bytes"))
         return result
 
