@@ -106,9 +106,13 @@ static void due_tell(struct worker *w)
 static void publish(struct worker *w)
 {
 	const uint64_t *counters = (const uint64_t *)&w->forward.counters;
+	uint64_t edition = atomic_load_explicit(&w->edition, memory_order_relaxed);
 
+	/* Each release keeps what was written before it before it. */
+	atomic_store_explicit(&w->edition, edition + 1, memory_order_relaxed);
 	for (size_t i = 0; i < WORKER_COUNTERS; i++)
-		atomic_store_explicit(&w->published[i], counters[i], memory_order_relaxed);
+		atomic_store_explicit(&w->published[i], counters[i], memory_order_release);
+	atomic_store_explicit(&w->edition, edition + 2, memory_order_release);
 }
 
 /* The end of each turn of work. */
@@ -545,8 +549,13 @@ void worker_stop(struct worker *w)
 
 void worker_add_counters(const struct worker *w, struct relay_counters *sum)
 {
-	uint64_t *total = (uint64_t *)sum;
+	uint64_t *total = (uint64_t *)sum, one[WORKER_COUNTERS], edition;
 
+	do {
+		edition = atomic_load_explicit(&w->edition, memory_order_acquire);
+		for (size_t i = 0; i < WORKER_COUNTERS; i++)
+			one[i] = atomic_load_explicit(&w->published[i], memory_order_acquire);
+	} while (edition % 2 || edition != atomic_load_explicit(&w->edition, memory_order_relaxed));
 	for (size_t i = 0; i < WORKER_COUNTERS; i++)
-		total[i] += atomic_load_explicit(&w->published[i], memory_order_relaxed);
+		total[i] += one[i];
 }

@@ -105,7 +105,10 @@ struct worker {
 	atomic_bool stop, starved;
 	uint8_t behind[WORKER_LINE];
 
-	_Atomic uint64_t published[WORKER_COUNTERS]; /* by the worker */
+	/* By the worker: odd while it writes them, so that whoever reads has those of one moment.
+	 */
+	_Atomic uint64_t edition;
+	_Atomic uint64_t published[WORKER_COUNTERS];
 
 	/* The thread's own. */
 	struct event_base *base;

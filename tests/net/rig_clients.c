@@ -7,6 +7,7 @@
  *   open N            make N clients and bring them up (OPEN, BIND, fake handshake)
  *   send COUNT SIZE   every client sends COUNT datagrams of SIZE bytes, as fast as it goes
  *   paced COUNT SIZE PPS   the same at PPS datagrams a second over all clients
+ *   mix MS SIZE PPS...   client i at the i-th PPS datagrams a second, all at once
  *   rekey | rebind | close   each client
  *   churn MS SIZE     all send as fast as it goes, and every moment one of them moves, shakes hands
  *                     anew, or ends while a new one opens
@@ -35,7 +36,8 @@
 #include "tests/lib/rig.h"
 
 enum {
-	CLIENTS_MAX = 4096
+	CLIENTS_MAX = 4096,
+	MIX_MAX = 32,
 };
 
 static struct rig rig = {.sign = true};
@@ -121,6 +123,34 @@ static void command_send(unsigned each, size_t size, uint64_t pps)
 		}
 	}
 	printf("{\"sent\":%lu,\"ms\":%lu}\n", sent, clock_ms() - start);
+}
+
+static void command_mix(uint64_t ms, size_t size, const char *rates)
+{
+	uint64_t pps[MIX_MAX] = {0}, done[MIX_MAX] = {0}, start, now;
+	unsigned n = 0;
+	int used;
+
+	while (n < count && n < MIX_MAX && sscanf(rates, "%lu%n", &pps[n], &used) == 1) {
+		rates += used;
+		done[n] = clients[n].sent_packets;
+		n++;
+	}
+	start = clock_ms();
+	while ((now = clock_ms() - start) < ms) {
+		for (unsigned i = 0; i < n; i++) {
+			uint64_t due = done[i] + pps[i] * now / 1000;
+
+			if (clients[i].sent_packets < due)
+				rig_client_send(&clients[i],
+						(unsigned)(due - clients[i].sent_packets), size);
+		}
+		serve(1);
+	}
+	printf("{\"ms\":%lu,\"sent\":[", clock_ms() - start);
+	for (unsigned i = 0; i < n; i++)
+		printf("%s%lu", i ? "," : "", clients[i].sent_packets - done[i]);
+	printf("]}\n");
 }
 
 static void command_each(void (*f)(struct rig_client *), uint64_t ms)
@@ -299,6 +329,7 @@ static bool command(const char *line)
 {
 	char word[16] = "", kind[16] = "", path[256] = "";
 	unsigned a = 0, b = 0, c = 0;
+	int used = 0;
 
 	sscanf(line, "%15s", word);
 	if (strcmp(word, "open") == 0 && sscanf(line, "%*s %u", &a) == 1)
@@ -307,6 +338,8 @@ static bool command(const char *line)
 		command_send(a, b, 0);
 	else if (strcmp(word, "paced") == 0 && sscanf(line, "%*s %u %u %u", &a, &b, &c) == 3)
 		command_send(a, b, c);
+	else if (strcmp(word, "mix") == 0 && sscanf(line, "%*s %u %u %n", &a, &b, &used) == 2)
+		command_mix(a, b, line + used);
 	else if (strcmp(word, "rekey") == 0)
 		command_each(rig_client_rekey, 300);
 	else if (strcmp(word, "rebind") == 0)
