@@ -46,3 +46,17 @@ bench-lines: deps-tests
 bench-even: deps-tests
 	@$(MAKE) --no-print-directory V=release build/release/tests/bench/even
 	@python3 tests/bench/even.py
+
+# TCP through wireguard-go; WIREGUARD_GO=FILE for another one than the installed.
+bench-tunnel: deps-tests
+	@$(MAKE) --no-print-directory V=release all
+	@python3 tests/bench/tunnel.py
+
+# What busy polling would buy and cost.
+$(B)/tests/bench/spin.so: tests/bench/spin.c
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CC) -D_GNU_SOURCE -std=gnu17 -O2 -g $(WARN) -fPIC -shared -o $@ $<
+bench-spin: deps-tests
+	@$(MAKE) --no-print-directory V=release bench-build build/release/tests/bench/spin.so
+	@python3 tests/bench/spin.py
