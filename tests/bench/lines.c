@@ -180,7 +180,7 @@ static void open_session(uint32_t i)
 	uint64_t before = told;
 
 	s.client = clients[i].addr;
-	plane_install(plane, clients[i].worker, &s);
+	plane_install(plane, clients[i].worker, &s, NULL);
 	while (told == before)
 		serve();
 	wg_mac1_key(mac1_key, exit_key);
