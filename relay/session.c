@@ -5,16 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lines.h"
 #include "base/table.h"
 
 enum {
 	LINE = 64,
 };
 
+/* The next handle may be on another worker. */
+struct losses_slot {
+	_Alignas(LINE_BYTES) struct plane_losses of;
+};
+
 struct slots {
 	uint32_t max;
-	struct session *session;     /* by handle, at the start of a cache line */
-	struct plane_losses *losses; /* by handle, all zero without a `lossy` session there */
+	struct session *session;    /* by handle, at the start of a cache line */
+	struct losses_slot *losses; /* by handle, all zero without a `lossy` session there */
 	void *memory;
 };
 
@@ -43,7 +49,7 @@ struct slots *slots_create(uint32_t max)
 		return NULL;
 	slots->max = max;
 	slots->memory = calloc(1, max * sizeof(*slots->session) + LINE);
-	slots->losses = calloc(max, sizeof(*slots->losses));
+	slots->losses = lines_alloc(max, sizeof(*slots->losses));
 	if (!slots->memory || !slots->losses) {
 		slots_destroy(slots);
 		return NULL;
@@ -57,7 +63,7 @@ void slots_destroy(struct slots *slots)
 {
 	if (!slots)
 		return;
-	free(slots->losses);
+	lines_free(slots->losses);
 	free(slots->memory);
 	free(slots);
 }
@@ -71,7 +77,7 @@ struct sessions *sessions_create(struct slots *slots)
 	if (!t)
 		return NULL;
 	t->slots = slots;
-	t->here = calloc(slots->max / 64 + 1, sizeof(*t->here));
+	t->here = lines_alloc(slots->max / 64 + 1, sizeof(*t->here));
 	t->by_client = table_create_over(slots->max, sizeof(struct net_addr), clients,
 					 sizeof(struct session));
 	t->by_index = table_create((size_t)slots->max * PLANE_INDICES, sizeof(struct index_key));
@@ -88,7 +94,7 @@ void sessions_destroy(struct sessions *t)
 		return;
 	table_destroy(t->by_index);
 	table_destroy(t->by_client);
-	free(t->here);
+	lines_free(t->here);
 	free(t);
 }
 
@@ -335,14 +341,14 @@ void sessions_retire(struct sessions *t, struct session *s)
 	}
 	table_remove(t->by_client, &last->client);
 	if (s->lossy)
-		t->slots->losses[last->handle] = (struct plane_losses){0};
+		t->slots->losses[last->handle].of = (struct plane_losses){0};
 	set_here(t, last->handle, false);
 }
 
 struct plane_losses *sessions_drops(struct sessions *t, struct session *s)
 {
 	s->lossy = true;
-	return &t->slots->losses[s->state.handle];
+	return &t->slots->losses[s->state.handle].of;
 }
 
 bool sessions_losses(const struct sessions *t, const struct session *s, struct plane_losses *out)
@@ -350,7 +356,7 @@ bool sessions_losses(const struct sessions *t, const struct session *s, struct p
 	if (!s->lossy && !s->unpaid)
 		return false;
 	if (s->lossy)
-		*out = t->slots->losses[s->state.handle];
+		*out = t->slots->losses[s->state.handle].of;
 	else
 		*out = (struct plane_losses){0};
 	out->unanswered = s->unpaid;

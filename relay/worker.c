@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lines.h"
 #include "base/log.h"
 #include "proto/lengths.h"
 
@@ -458,7 +459,7 @@ int worker_create(struct worker **out, const struct plane_config *config, struct
 	w->sockets = sockets;
 	w->timer = -1;
 	w->max_sessions = config->max_sessions;
-	w->due = xcalloc(config->max_sessions, sizeof(*w->due));
+	w->due = lines_alloc(config->max_sessions, sizeof(*w->due));
 	w->offload = udp_offload(sockets.client);
 	towards_exit = udp_offload(sockets.exit);
 	w->offload.receive &= towards_exit.receive;
@@ -466,7 +467,7 @@ int worker_create(struct worker **out, const struct plane_config *config, struct
 	udp_in_init(&w->in, w->offload.receive);
 	udp_out_init(&w->out, w->offload.send);
 	err = forward_init(&w->forward, slots, config->max_exits, &config->allow);
-	if (!err && !create_loop(w))
+	if (!err && (!w->due || !create_loop(w)))
 		err = -ENOMEM;
 	if (err) {
 		worker_destroy(w);
@@ -512,7 +513,7 @@ void worker_destroy(struct worker *w)
 	if (w->timer >= 0)
 		close(w->timer);
 	forward_wipe(&w->forward);
-	free(w->due);
+	lines_free(w->due);
 	close(w->sockets.exit);
 	close(w->sockets.client);
 	free(w);

@@ -5,7 +5,8 @@
  *
  *   lines WORKERS SESSIONS ROUNDS     a round: bursts of 8 from and to each session
  *
- * Phases: "data" is datagrams alone; "orders" adds, each round, what the main thread wants of
+ * Phases: "data" is datagrams alone; in "drops" every second one is for an index that its session
+ * does not know; "orders" adds, each round, what the main thread wants of
  * workers (limits, marks, fresh counters of some sessions, a tick, the totals); "planted" is data
  * alone with a counter that all workers write once a batch: what a shared write looks like here.
  */
@@ -275,6 +276,18 @@ static void round_of_traffic(void)
 		take(clients[i].fd, BURST);
 }
 
+/* The last of a socket's datagrams passes: when it has come, the worker is through with those
+ * before. */
+static void round_of_drops(void)
+{
+	for (uint32_t i = 0; i < session_count; i++) {
+		send_burst(clients[i].fd, 0, NULL);
+		send_burst(clients[i].fd, exit_index(i), NULL);
+	}
+	for (uint32_t i = 0; i < EXITS; i++)
+		take(exits[i], (session_count + EXITS - 1 - i) / EXITS * BURST);
+}
+
 static unsigned give_orders(unsigned round)
 {
 	for (unsigned i = 0; i < ORDERED; i++) {
@@ -290,15 +303,24 @@ static unsigned give_orders(unsigned round)
 	return 2 * ORDERED + worker_count;
 }
 
-static void phase(const char *name, unsigned rounds, bool orders)
+enum kind {
+	DATA,
+	DROPS,
+	ORDERS,
+};
+
+static void phase(const char *name, unsigned rounds, enum kind kind)
 {
 	uint64_t given = 0, before = told;
 
 	watch_begin();
 	for (unsigned i = 0; i < rounds; i++) {
-		if (orders)
+		if (kind == ORDERS)
 			given += give_orders(i);
-		round_of_traffic();
+		if (kind == DROPS)
+			round_of_drops();
+		else
+			round_of_traffic();
 	}
 	watch_end();
 	printf("{\"name\":\"%s\",\"datagrams\":%lu,\"orders\":%lu,\"told\":%lu,", name,
@@ -331,16 +353,18 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 4; i++)
 		round_of_traffic();
 	printf("{\"workers\":%u,\"sessions\":%u,\"phases\":[", worker_count, session_count);
-	phase("data", rounds, false);
+	phase("data", rounds, DATA);
 	printf(",");
-	phase("orders", rounds, true);
+	phase("drops", rounds, DROPS);
+	printf(",");
+	phase("orders", rounds, ORDERS);
 	/* What the orders left behind is told before. */
 	serve();
 	round_of_traffic();
 	serve();
 	printf(",");
 	watch_plant(true);
-	phase("planted", rounds, false);
+	phase("planted", rounds, DATA);
 	watch_plant(false);
 	printf("]}\n");
 	plane_destroy(plane);

@@ -2,9 +2,9 @@
 """Do workers share memory they write? Counted access by access, by tests/bench/lines.c; judged here. Fails if so.
 
 A processor pays for a cache line that another one wrote last. So of each 64-byte line it is counted how often it had to go
-from one thread to another: with datagrams alone (must be never), with orders of the main thread among them (never between
-workers; with the main thread for what orders and answers are made of), and with a counter put in that all workers write (the
-count must see it). What `perf c2c` samples where processors let it, this counts exactly: docs/performance.md.
+from one thread to another: with datagrams alone, passed or dropped (must be never); with orders of the main thread among them
+(never between workers; with the main thread for what orders and answers are made of); and with a counter put in that all
+workers write (the count must see it). What `perf c2c` samples where processors let it, this counts: docs/performance.md.
 """
 import collections
 import json
@@ -41,7 +41,7 @@ class Names:
         if "symbol" in line:
             return next((name for a, name in reversed(self.data) if a <= line["symbol"]), "?")
         made, by = self.code(line["made_at"]), self.code(line["called_from"])
-        return f"{by}" if made.startswith("xcalloc") else f"{made.split(' ')[0]} for {by}"
+        return f"{by}" if made.startswith(("xcalloc", "lines_alloc")) else f"{made.split(' ')[0]} for {by}"
 
 
 def thread(number):
@@ -96,6 +96,8 @@ class Run:
         for line in between:
             self.say(f"      {thread(line['loop'])}'s loop has {line['size']} bytes of {self.names.code(line['called_from'])} in a line of another's")
         self.check(not between, f"no two workers' event loops have parts of one line ({with_main} lines have parts of a worker's and the main thread's)")
+        drops = self.show("drops")
+        self.check(drops["datagrams"] and drops["transfers"] == 0, "nor does one that is dropped")
         orders = self.show("orders")
         self.check(orders["told"] and orders["transfers"], "orders and answers are seen to be handed over")
         self.check(orders["between_workers"] == 0, "with orders, workers share nothing with each other")
