@@ -82,7 +82,14 @@ class Tunnel:
         return [int(p) for p in inside if pathlib.Path(f"/proc/{p}/comm").read_text().strip() == "wireguard-go"]
 
     def take(self, way):
-        self.lab.run("client", ["wg", "set", "culvert1", "peer", self.peer, "endpoint", RELAY if way == "relay" else EXIT])
+        """Both ends go on where they last heard the other from, so the client is told until that is true."""
+        endpoint = RELAY if way == "relay" else EXIT
+
+        def there():
+            self.lab.run("client", ["wg", "set", "culvert1", "peer", self.peer, "endpoint", endpoint])
+            self.lab.run("client", ["ping", "-q", "-c", "3", "-i", "0.05", "-W", "1", WEB], check=False)
+            return self.lab.run("client", ["wg", "show", "culvert1", "endpoints"]).stdout.split()[-1] == endpoint
+        wait_for(there, f"the tunnel by {endpoint}")
 
     def arrange(self, layout):
         every = sorted(os.sched_getaffinity(0))
