@@ -11,6 +11,7 @@ docs/performance.md says what the figures mean; the table also goes to build/ben
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -45,8 +46,8 @@ def place(pids, processors):
 
 class Tunnel:
     def __init__(self):
-        self.own_wireguard()
         self.lab = Lab("tunnel", legs={"client": 1, "exit": 3, "web": 4})
+        self.own_wireguard()
         price = {"FreeAllowance": 10**12, "WindowStart": "4 GiB", "WindowCap": "16 GiB"}
         exit_ = Node(self.lab, "exit", "exit", 3, Price=price, Log={"Level": "info"})
         # Alone of its kind, on port 51820 of the machine in the middle.
@@ -66,16 +67,10 @@ class Tunnel:
 
     @staticmethod
     def own_wireguard():
-        """Ours before the installed one, under its name."""
-        given = os.environ.get("WIREGUARD_GO")
-        if not given:
-            return
-        where = TOP / "build/scratch/wireguard-go"
-        where.mkdir(parents=True, exist_ok=True)
-        link = where / "wireguard-go"
-        link.unlink(missing_ok=True)
-        link.symlink_to(pathlib.Path(given).resolve())
-        os.environ["PATH"] = f"{where}:{os.environ['PATH']}"
+        """In the place of the installed one, seen from this run's own mount namespace alone."""
+        given, installed = os.environ.get("WIREGUARD_GO"), shutil.which("wireguard-go", path="/usr/sbin:/usr/bin")
+        if given:
+            subprocess.run(["mount", "--bind", given, installed], check=True)
 
     def devices(self, ns):
         inside = subprocess.run(["ip", "netns", "pids", self.lab.ns(ns)], text=True, capture_output=True, check=True).stdout.split()
