@@ -2,63 +2,59 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
-#include "base/table.h"
+#include "base/siphash.h"
+#include "proto/crypto.h"
+
+enum {
+	/* Counts for each place, and the least there are: hardly ever do two networks share one. */
+	SPARE = 4,
+	LEAST = 1 << 16,
+};
 
 struct crowd {
+	struct siphash_key key;
 	uint32_t places, most, taken;
-	struct table *held; /* network -> how many */
+	uint32_t counts; /* how many there are */
+	uint32_t held[];
 };
 
 struct crowd *crowd_create(uint32_t places, uint32_t most)
 {
-	struct crowd *c = calloc(1, sizeof(*c));
+	uint32_t counts = SPARE * places > LEAST ? SPARE * places : LEAST;
+	struct crowd *c = calloc(1, sizeof(*c) + counts * sizeof(*c->held));
 
 	if (!c)
 		return NULL;
+	crypto_random(&c->key, sizeof(c->key));
 	c->places = places;
 	c->most = most;
-	c->held = table_create(places, sizeof(struct ratelimit_net));
-	if (c->held)
-		return c;
-	free(c);
-	return NULL;
+	c->counts = counts;
+	return c;
 }
 
 void crowd_destroy(struct crowd *c)
 {
-	if (!c)
-		return;
-	table_destroy(c->held);
 	free(c);
 }
 
-static uint32_t held(const struct crowd *c, const struct ratelimit_net *net)
+static uint32_t count_of(const struct crowd *c, const struct ratelimit_net *net)
 {
-	uint32_t count = table_find(c->held, net);
-
-	return count == TABLE_NONE ? 0 : count;
+	return (uint32_t)(siphash(&c->key, net, sizeof(*net)) % c->counts);
 }
 
 bool crowd_admits(const struct crowd *c, const struct ratelimit_net *net)
 {
-	return !c->most || c->taken <= c->places / 2 || held(c, net) < c->most;
+	return !c->most || c->taken <= c->places / 2 || c->held[count_of(c, net)] < c->most;
 }
 
 void crowd_enter(struct crowd *c, const struct ratelimit_net *net)
 {
 	c->taken++;
-	if (!table_put(c->held, net, held(c, net) + 1))
-		fatalx("more networks than places are in use");
+	c->held[count_of(c, net)]++;
 }
 
 void crowd_leave(struct crowd *c, const struct ratelimit_net *net)
 {
-	uint32_t count = held(c, net);
-
 	c->taken--;
-	if (count <= 1)
-		table_remove(c->held, net);
-	else if (!table_put(c->held, net, count - 1))
-		fatalx("more networks than places are in use");
+	c->held[count_of(c, net)]--;
 }

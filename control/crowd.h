@@ -1,6 +1,7 @@
 /*
  * How many of a table's places each network holds, so that one network cannot hold them all once
- * they are getting few: an identity costs nothing, an address does. Networks as in ratelimit.h.
+ * they are getting few: an identity costs nothing, an address does. Networks as in ratelimit.h; two
+ * may share a count, by a hash nobody can foresee, which matters only where `most` is a handful.
  * Allocates in crowd_create only. One thread at a time.
  */
 #ifndef CONTROL_CROWD_H
@@ -10,8 +11,8 @@
 
 struct crowd;
 
-/* For a table of so many places, of which one network may have `most` as long as more than half are
- * taken; 0: all of them. NULL if memory is not to be had. */
+/* For a table of so many places (1 to 2^28), of which one network may have `most` as long as more
+ * than half are taken; 0: all of them. NULL if memory is not to be had. */
 struct crowd *crowd_create(uint32_t places, uint32_t most);
 void crowd_destroy(struct crowd *c);
 
