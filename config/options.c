@@ -59,7 +59,7 @@ static const struct option node_options[] = {
 	 "Sessions at once."},
 	{"Relay", "SessionsPerPayer", OPTION_U32, AT(sessions_per_payer), 0, "8", 1, 65536,
 	 "sessions", "Sessions at once of one payer; they share one credit window."},
-	{"Relay", "SessionsPerAddress", OPTION_U32, AT(sessions_per_address), 0, "0", 0, 65536,
+	{"Relay", "SessionsPerAddress", OPTION_U32, AT(sessions_per_address), 0, "0", 0, 1000000,
 	 "sessions",
 	 "Sessions of one IPv4 address or IPv6 /64 while more than half of MaxSessions are in use; "
 	 "0: a quarter of MaxSessions. Its control channels, if this node is no exit: twice that."},

@@ -22,12 +22,20 @@ bench-ledger: deps-tests
 	@$(MAKE) --no-print-directory V=release bench-build
 	@python3 tests/bench/ledger.py
 
+# What setting sessions up costs a relay, and what floods cost data; SETUPS_OPEN=100000 for a full table.
+.PHONY: bench-setups
+bench-setups: deps-tests
+	@$(MAKE) --no-print-directory V=release bench-build
+	@python3 tests/bench/setups.py
+	@python3 tests/bench/flood.py
+
 bench: deps-bench
 	@$(MAKE) --no-print-directory V=release bench-build
 	@mkdir -p build/bench
 	@build/release/tests/bench/micro >build/bench/micro.txt; cat build/bench/micro.txt
 	@BENCH_SECONDS=$(BENCH_SECONDS) python3 tests/bench/bench.py
 	@python3 tests/bench/ledger.py
+	@SETUPS_MS=1500 SETUPS_OPEN=10000 python3 tests/bench/setups.py
 
 # What workers share, counted: every access to memory is watched (V=lines).
 WRAPPED_lines := memcpy memmove memset memcmp malloc calloc aligned_alloc pthread_create recvmmsg sendmmsg write \
