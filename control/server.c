@@ -601,8 +601,8 @@ static bool allocate(struct control_server *s, uint32_t channels_per_network)
 	if (!s->peers)
 		return false;
 	s->by_key = table_create_over(s->max_peers, KEY_LEN, s->peers->key, sizeof(*s->peers));
-	return s->limit && s->crowd && s->slots && s->slot_links && s->by_index &&
-	       s->peer_links && s->by_key;
+	return s->limit && s->crowd && s->slots && s->slot_links && s->by_index && s->peer_links &&
+	       s->by_key;
 }
 
 struct control_server *control_server_create(struct event_base *base,
