@@ -14,19 +14,28 @@
 #define OPEN_TIMEOUT_MS 15000
 #define BATCH           64
 
-int rig_socket(const struct net_addr *to)
+int rig_socket_from(const struct net_addr *from, const struct net_addr *to)
 {
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), off = 0,
 	    size = 8 << 20;
-	struct sockaddr_in6 sa;
+	struct sockaddr_in6 sa, source;
 
 	net_addr_to_sockaddr(&sa, to);
+	net_addr_to_sockaddr(&source, from);
 	if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0 ||
+	    bind(fd, (struct sockaddr *)&source, sizeof(source)) < 0 ||
 	    connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		fatal("socket to the relay");
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		fatal("SO_RCVBUFFORCE: run as root");
 	return fd;
+}
+
+int rig_socket(const struct net_addr *to)
+{
+	static const struct net_addr anywhere;
+
+	return rig_socket_from(&anywhere, to);
 }
 
 /* ---- data path ---- */
@@ -121,7 +130,7 @@ static void bind_from_fresh_port(struct rig_client *c)
 	}
 	c->old_event = c->data_event;
 	c->old_fd = c->data_fd;
-	c->data_fd = rig_socket(&c->rig->relay_addr);
+	c->data_fd = rig_socket_from(&c->source, &c->rig->relay_addr);
 	c->data_event = event_new(c->rig->base, c->data_fd, EV_READ | EV_PERSIST, data_readable, c);
 	event_add(c->data_event, NULL);
 	c->bind_counter++;
@@ -190,9 +199,33 @@ static bool receipt_fair(const struct rig_client *c, const struct receipt_offer 
 	       down <= c->received_bytes + v.loss_bytes + down / 1000000 * v.loss_ppm + v.loss_ppm;
 }
 
+static void post_cosign(evutil_socket_t fd, short what, void *arg)
+{
+	struct rig_client *c = arg;
+
+	(void)fd;
+	(void)what;
+	control_client_post(c->control, VERB_COSIGN, &c->cosign, sizeof(c->cosign));
+}
+
+static void cosign(struct rig_client *c, const struct receipt_offer *offer)
+{
+	unsigned ms = c->rig->sign_delay_ms;
+	struct timeval later = {ms / 1000, ms % 1000 * 1000};
+
+	receipt_cosign(&c->last_receipt, offer, &c->identity);
+	c->cosign.seq = offer->body.seq;
+	memcpy(c->cosign.session, c->session, SESSION_ID_LEN);
+	memcpy(c->cosign.signature, c->last_receipt.payer_signature, SIGNATURE_LEN);
+	if (ms)
+		event_add(c->sign_timer, &later);
+	else
+		post_cosign(-1, 0, c);
+}
+
 static void handle_receipt(struct rig_client *c, const struct receipt_offer *offer)
 {
-	struct body_cosign cosign = {.seq = offer->body.seq};
+	bool again = memcmp(offer, &c->last_offer, sizeof(*offer)) == 0;
 
 	if (memcmp(offer->body.session, c->session, SESSION_ID_LEN) != 0)
 		return;
@@ -200,17 +233,13 @@ static void handle_receipt(struct rig_client *c, const struct receipt_offer *off
 		c->bad_receipts++;
 		return;
 	}
-	if (!c->rig->sign)
+	if (!c->rig->sign || (again && event_pending(c->sign_timer, EV_TIMEOUT, NULL)))
 		return;
-	receipt_cosign(&c->last_receipt, offer, &c->identity);
-	if (memcmp(offer, &c->last_offer, sizeof(*offer)) != 0)
-		c->receipts++;
+	c->receipts += !again;
 	c->last_offer = *offer;
 	c->has_offer = true;
 	c->seq = le64_get(offer->body.seq);
-	memcpy(cosign.session, c->session, SESSION_ID_LEN);
-	memcpy(cosign.signature, c->last_receipt.payer_signature, SIGNATURE_LEN);
-	control_client_post(c->control, VERB_COSIGN, &cosign, sizeof(cosign));
+	cosign(c, offer);
 }
 
 static void handle_window(struct rig_client *c, const struct body_window *w)
@@ -286,6 +315,7 @@ void rig_client_init(struct rig_client *c, struct rig *rig, uint32_t number)
 	static const struct control_client_ops ops = {control_send, control_handle, control_state};
 	uint8_t seed[KEY_LEN] = {(uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16),
 				 0x5e};
+	struct net_addr control_source;
 
 	memset(c, 0, sizeof(*c));
 	c->rig = rig;
@@ -293,11 +323,15 @@ void rig_client_init(struct rig_client *c, struct rig *rig, uint32_t number)
 	x25519_generate(c->keys.priv);
 	x25519_public(c->keys.pub, c->keys.priv);
 	c->data_fd = c->old_fd = -1;
-	c->control_fd = rig_socket(&rig->relay_addr);
+	c->source = rig->source;
+	control_source = c->source;
+	control_source.port = 0;
+	c->control_fd = rig_socket_from(&control_source, &rig->relay_addr);
 	c->control_event =
 		event_new(rig->base, c->control_fd, EV_READ | EV_PERSIST, control_readable, c);
 	event_add(c->control_event, NULL);
 	c->bind_timer = event_new(rig->base, -1, 0, bind_again, c);
+	c->sign_timer = event_new(rig->base, -1, 0, post_cosign, c);
 	c->control = control_client_create(rig->base, &c->keys, rig->relay.body.control,
 					   le64_get(rig->relay.body.network), &ops, c);
 	if (!c->control)
@@ -350,4 +384,23 @@ void rig_client_close(struct rig_client *c)
 	if (!control_client_request(c->control, VERB_CLOSE, &close_body, sizeof(close_body),
 				    OPEN_TIMEOUT_MS, closed, c))
 		log_debug("close: too much under way");
+}
+
+static void drop(struct event *ev, int fd)
+{
+	if (ev)
+		event_free(ev);
+	if (fd >= 0)
+		close(fd);
+}
+
+void rig_client_wipe(struct rig_client *c)
+{
+	control_client_destroy(c->control);
+	drop(c->control_event, c->control_fd);
+	drop(c->data_event, c->data_fd);
+	drop(c->old_event, c->old_event ? c->old_fd : -1);
+	drop(c->bind_timer, -1);
+	drop(c->sign_timer, -1);
+	memset(c, 0, sizeof(*c));
 }

@@ -22,7 +22,9 @@ struct rig {
 	struct descriptor relay, exit;
 	struct net_addr relay_addr;
 	uint8_t exit_mac1_key[KEY_LEN];
-	bool sign; /* co-sign receipts that are right */
+	bool sign;              /* co-sign receipts that are right */
+	unsigned sign_delay_ms; /* so long after they came */
+	struct net_addr source; /* where clients made from now on send from; all 0: anywhere */
 };
 
 enum rig_state {
@@ -41,7 +43,8 @@ struct rig_client {
 	struct identity identity;
 	struct noise_keypair keys;
 	struct control_client *control;
-	struct event *control_event, *data_event, *old_event;
+	struct event *control_event, *data_event, *old_event, *sign_timer;
+	struct net_addr source;
 	int control_fd, data_fd,
 		old_fd; /* old: packets still on their way to the address before a rebind */
 	uint8_t session[SESSION_ID_LEN], bind_key[KEY_LEN], nonce[NONCE_LEN];
@@ -58,6 +61,7 @@ struct rig_client {
 	struct receipt_offer last_offer;
 	bool has_offer;
 	struct receipt last_receipt;
+	struct body_cosign cosign; /* to be sent, now or when sign_timer says */
 };
 
 void rig_client_init(struct rig_client *c, struct rig *rig, uint32_t number);
@@ -70,8 +74,11 @@ void rig_client_rekey(struct rig_client *c);
 /* Sends up to count transport datagrams of size bytes with one sendmmsg; returns how many went. */
 int rig_client_send(struct rig_client *c, unsigned count, size_t size);
 void rig_client_close(struct rig_client *c);
+/* Gone without a word; its session stays until it idles out. */
+void rig_client_wipe(struct rig_client *c);
 
 /* A UDP socket connected to `to` (dual-stack, large buffers), non-blocking. */
 int rig_socket(const struct net_addr *to);
+int rig_socket_from(const struct net_addr *from, const struct net_addr *to);
 
 #endif
