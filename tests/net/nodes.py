@@ -61,6 +61,7 @@ class Node(Program):
     def __init__(self, lab, ns, roles, net, name=None, **options):
         super().__init__(lab, ns, name or ns)
         self.roles, self.net = roles, net
+        self.launcher = []  # words before culvertd's
         for file in ("identity.key", "control.key", "wg.key"):
             key(self.dir / file)
         self.descriptor = self.dir / "data/node.descriptor"
@@ -79,7 +80,7 @@ class Node(Program):
 
     def start(self, wait=True):
         self.write()
-        self.process = self.lab.start(self.ns, [BUILD / "culvertd", "--config", self.config], log=f"{self.name}.log")
+        self.process = self.lab.start(self.ns, [*self.launcher, BUILD / "culvertd", "--config", self.config], log=f"{self.name}.log")
         if wait:
             wait_for(self.answers, f"{self.name} to answer ({self.log()[-600:]})", 15)
         return self
