@@ -69,15 +69,13 @@ class Bench:
         print(f"     {time.monotonic() - self.started:4.0f} s: {text}", file=sys.stderr, flush=True)
 
 
-def measure():
-    bench, result = Bench(), {"sections": {}}
-    wanted = os.environ.get("BENCH_ONLY", ",".join(sections.SECTIONS)).split(",")
-    for name in wanted:
+def measure(result):
+    """Section by section into result, so that what was measured is there even if a later one fails."""
+    bench = Bench()
+    for name in os.environ.get("BENCH_ONLY", ",".join(sections.SECTIONS)).split(","):
         section, share = sections.SECTIONS[name]
         result["sections"][name] = section(bench, SECONDS * share)
-    result.update(machine=machine(), seconds=round(time.monotonic() - bench.started), softirq_apart=counts_softirq_apart(),
-                  books=list(bench.books.lines()))
-    return result
+        result.update(machine=machine(), seconds=round(time.monotonic() - bench.started), books=list(bench.books.lines()))
 
 
 def save(result):
@@ -94,10 +92,14 @@ def main():
     if len(sys.argv) > 1:  # an earlier result, shown again
         save(json.loads(pathlib.Path(sys.argv[1]).read_text()))
         return
+    result = {"sections": {}, "softirq_apart": counts_softirq_apart()}
     try:
-        save(measure())
+        measure(result)
     except Failure as failure:
+        if result["sections"]:
+            save(result)
         sys.exit(f"bench: {failure}")
+    save(result)
 
 
 main()

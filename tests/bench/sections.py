@@ -60,11 +60,11 @@ def offload(bench, seconds):
     """The same datagrams with other devices: who cuts and joins them?"""
     kinds = (Wire, Dnat, Coturn, Culvert)
     ways = [bench.make(kind) for kind in kinds]
-    points = [(d, s) for d in DIRECTIONS for s in (148, 1452)]
-    cuts = ("ends", "all", "none")
-    ms = millis(seconds, ROUNDS * len(points) * len(ways) * (len(cuts) + 1))
+    points = [(d, s) for d in DIRECTIONS for s in (148, 1452)][-1 if bench.short else 0:]
+    cuts, times = ("ends", "all", "none"), 1 if bench.short else ROUNDS
+    ms = millis(seconds, times * len(points) * len(ways) * (len(cuts) + 1))
     found = {}
-    for _ in range(ROUNDS):
+    for _ in range(times):
         for d, s in points:
             for where in (*cuts, "singly"):
                 bench.cut_at("ends" if where == "singly" else where)

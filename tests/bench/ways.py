@@ -128,7 +128,7 @@ class Nginx(Way):
     key, name = "nginx", "nginx stream"
 
     def prepare(self):
-        where = self.lab.dir / "nginx"
+        where = self.lab.dir / f"nginx-{self.port}"
         where.mkdir()
         (where / "nginx.conf").write_text(f"""load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 user root; worker_processes 1; daemon off; pid {where}/pid; error_log {where}/error.log;
@@ -147,7 +147,7 @@ class Coturn(Way):
     key, name = "coturn", "coturn"
 
     def prepare(self):
-        where = self.lab.dir / "coturn"
+        where = self.lab.dir / f"coturn-{self.port}"
         where.mkdir()
         self.start(["turnserver", "-n", "--no-auth", f"--listening-ip={IN}", f"--relay-ip={UPSTREAM}", f"--listening-port={self.port}",
                               "--relay-threads=1", "--min-port=40000", "--max-port=49999", "--no-tcp", "--no-tls", "--no-dtls", "--no-cli",
