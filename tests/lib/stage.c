@@ -61,8 +61,14 @@ static void on_limited(void *arg, uint32_t handle, uint64_t limit, uint64_t up, 
 	stage.told.limited_bytes = up + down;
 }
 
+static void on_losses(void *arg, uint32_t handle, const struct plane_losses *losses)
+{
+	(void)arg, (void)handle;
+	stage.told.losses = *losses;
+}
+
 static const struct plane_ops ops = {on_control, on_installed, on_retired,
-				     on_marked,  on_limited,   NULL};
+				     on_marked,  on_limited,   on_losses};
 
 void stage_nap(void)
 {

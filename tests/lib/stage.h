@@ -39,6 +39,7 @@ struct stage_told {
 	unsigned control_worker;
 	struct net_addr control_from;
 	struct plane_session last;
+	struct plane_losses losses; /* told last */
 	uint32_t marked_handle, limited_handle;
 	uint64_t marked_bytes, limit, limited_bytes;
 };

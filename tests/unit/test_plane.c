@@ -150,6 +150,33 @@ static void test_full_rings(void **state)
 	stage_close();
 }
 
+/* A slot is nobody's business at the old worker once it says that it is retired, though its mark
+ * was reached and not told yet; the new one has all of it. */
+static void test_slots_change_hands(void **state)
+{
+	struct plane_losses losses = {.unanswered = 3};
+
+	(void)state;
+	losses.dropped[DIRECTION_UP][DROP_window].bytes = 7;
+	stage_open(2);
+	for (unsigned turn = 0; turn < 6; turn++) {
+		for (uint32_t i = 0; i < STAGE_SESSIONS; i++) {
+			struct plane_session s = {
+				.handle = i, .client.port = (uint16_t)(i + 1), .up = turn};
+
+			s.client.ip[0] = 0x20;
+			plane_install(stage.plane, turn % 2, &s, &losses); /* mark 0: reached */
+			plane_retire(stage.plane, turn % 2, i);
+		}
+		STAGE_WAIT(stage.told.retired == (turn + 1) * (uint64_t)STAGE_SESSIONS);
+		assert_int_equal(stage.told.last.up, turn);
+		assert_int_equal(stage.told.losses.unanswered, 3);
+		assert_int_equal(stage.told.losses.dropped[DIRECTION_UP][DROP_window].bytes, 7);
+	}
+	assert_int_equal(stage.told.installed, 6 * STAGE_SESSIONS);
+	stage_close();
+}
+
 static void test_control_flood(void **state)
 {
 	struct relay_counters c;
@@ -314,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_self),
 		cmocka_unit_test(test_tick),
+		cmocka_unit_test(test_slots_change_hands),
 	};
 
 	crypto_start();

@@ -1,8 +1,9 @@
 /* The session table against a model that looks at everything, every time. */
-#include "tests/lib/unit.h"
+#include "tests/lib/resident.h"
 
 #include <stdlib.h>
 
+#include "relay/registry.h"
 #include "relay/session.h"
 
 enum {
@@ -308,6 +309,91 @@ static void test_limit_not_below_used(void **state)
 	destroy(t);
 }
 
+/* What a session costs by itself; tables come on top: docs/performance.md has the sum. */
+static_assert(sizeof(struct session) <= 256 && sizeof(struct session) % 64 == 0, "hot");
+static_assert(sizeof(struct relay_session) <= 576, "the main thread's");
+static_assert(sizeof(struct relay_payer) <= 128, "one for each payer");
+
+/* ---- a hundred thousand ---- */
+
+enum {
+	MANY = 100000,
+	WORKERS = 2,
+	MANY_EXITS = 100,
+	BYTES_EACH = 512, /* slots and all workers' tables */
+};
+
+static uint64_t many_seed = 88172645463325252;
+
+static uint32_t many_random(void)
+{
+	many_seed ^= many_seed << 13;
+	many_seed ^= many_seed >> 7;
+	many_seed ^= many_seed << 17;
+	return (uint32_t)(many_seed >> 32);
+}
+
+static struct plane_session many_session(uint32_t handle)
+{
+	struct plane_session s = {.handle = handle, .exit = handle % MANY_EXITS, .limit = handle};
+
+	s.client.port = (uint16_t)(handle % 7 + 1);
+	memcpy(s.client.ip + 8, &handle, sizeof(handle));
+	s.client_indices.count = s.client_indices.next = 3;
+	for (uint32_t i = 0; i < 3; i++) /* the same at each exit: only both together tell */
+		s.client_indices.index[i] = handle / MANY_EXITS * 3 + i;
+	return s;
+}
+
+static void assert_many(struct sessions *t, uint32_t handle, bool here)
+{
+	const struct plane_session want = many_session(handle);
+	struct session *s = sessions_at(t, handle);
+
+	assert_int_equal(s != NULL, here);
+	assert_ptr_equal(sessions_by_client(t, &want.client), s);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_ptr_equal(sessions_by_index(t, want.exit, want.client_indices.index[i]), s);
+	if (here)
+		assert_int_equal(s->state.limit, want.limit);
+}
+
+/* Each is on one worker, some of them move, and they cost what is promised. */
+static void test_many(void **state)
+{
+	static uint8_t at[MANY];
+	bool tells = resident_tells();
+	uint64_t before = resident();
+	struct sessions *t[WORKERS];
+	struct plane_losses losses;
+	struct plane_session last;
+
+	(void)state;
+	t[0] = create(MANY);
+	t[1] = sessions_create(slots);
+	assert_non_null(t[1]);
+	for (uint32_t i = 0; i < MANY; i++) {
+		const struct plane_session s = many_session(i);
+
+		at[i] = many_random() % WORKERS;
+		assert_true(sessions_install(t[at[i]], &s, NULL));
+	}
+	if (tells)
+		assert_in_range((resident() - before) / MANY, 1, BYTES_EACH);
+	for (uint32_t n = 0; n < MANY / 2; n++) {
+		uint32_t i = many_random() % MANY;
+
+		retire(t[at[i]], i, &last, &losses);
+		at[i] ^= 1;
+		assert_true(sessions_install(t[at[i]], &last, &losses));
+	}
+	for (uint32_t i = 0; i < MANY; i++)
+		for (uint32_t w = 0; w < WORKERS; w++)
+			assert_many(t[w], i, at[i] == w);
+	sessions_destroy(t[1]);
+	destroy(t[0]);
+}
+
 static void test_exit_indices(void **state)
 {
 	struct session s = {0};
@@ -331,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_moved_order),
 		cmocka_unit_test(test_limit_not_below_used),
 		cmocka_unit_test(test_exit_indices),
+		cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
