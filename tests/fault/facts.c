@@ -68,6 +68,11 @@ static void fact_of_answer(struct facts *f, size_t index, const struct ledger_re
 		fact = fact_add(f, index, FACT_SETTLED);
 		fact->seq = a->settled.epoch;
 		break;
+	case LEDGER_CARRY:
+		fact = fact_add(f, index, FACT_BOOKED);
+		fact->seq = q->carry.month;
+		fact->up = a->carried.total;
+		break;
 	case LEDGER_READY:
 		fact_add(f, index, FACT_READY);
 		break;
@@ -160,6 +165,19 @@ static bool close_is_there(struct store *s, const struct fact *f)
 	return found;
 }
 
+static bool booked_is_there(struct store *s, const struct fact *f)
+{
+	struct db_stmt *q =
+		db_prepare(s->db, "SELECT 1 FROM carried WHERE month = ? AND bytes >= ?");
+	bool found;
+
+	db_bind_u64(q, f->seq);
+	db_bind_u64(q, f->up);
+	found = db_step(q) == 1;
+	db_done(q);
+	return found;
+}
+
 static bool fact_is_there(struct store *s, const struct fact *f)
 {
 	struct receipt r;
@@ -178,6 +196,8 @@ static bool fact_is_there(struct store *s, const struct fact *f)
 	case FACT_SETTLED:
 		return db_get_i64(s->db, "SELECT max(id) FROM epoch", &last) == 0 &&
 		       last >= (int64_t)f->seq;
+	case FACT_BOOKED:
+		return booked_is_there(s, f);
 	case FACT_READY:
 		return true;
 	}
@@ -186,9 +206,9 @@ static bool fact_is_there(struct store *s, const struct fact *f)
 
 size_t facts_missing(struct store *s, const struct facts *f, size_t count)
 {
-	static const char *const what[] = {"an offer shown", "a co-signature acknowledged",
-					   "a grant",        "the end of a session",
-					   "an epoch",       "readiness"};
+	static const char *const what[] = {
+		"an offer shown", "a co-signature acknowledged", "a grant",  "the end of a session",
+		"an epoch",       "what a month may carry",      "readiness"};
 	size_t missing = 0;
 
 	for (size_t i = 0; i < count; i++) {

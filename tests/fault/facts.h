@@ -14,6 +14,7 @@ enum fact_kind {
 	FACT_GRANTED, /* credit promised */
 	FACT_CLOSED,  /* what a session carried in the end */
 	FACT_SETTLED, /* an epoch closed */
+	FACT_BOOKED,  /* what a month (seq) may carry, so far (up) */
 	FACT_READY,   /* the descriptor is where it was announced */
 };
 

@@ -23,6 +23,7 @@
 enum {
 	STREAMS = 4,
 	BYTES = 40000,
+	MONTH = 12 * 2026 + 10,
 	PATIENCE_MS = 20000,
 };
 
@@ -231,16 +232,24 @@ static bool open_streams(uint64_t salt)
 	return await(STREAMS);
 }
 
+static void on_carried(void *arg, int err, const struct ledger_carried *carried)
+{
+	(void)carried;
+	on_done(arg, err);
+}
+
 static bool bill_all(void)
 {
+	const struct ledger_carry carry = {.month = MONTH, .more = BYTES, .limit = UINT32_MAX};
 	struct receipt r;
 	unsigned asked = 0;
 
+	ledger_carry(ledger, &carry, on_carried, NULL);
 	for (size_t i = 0; i < STREAMS; i++) {
 		streams[i].bytes += BYTES;
 		ledger_issue(ledger, streams[i].id, streams[i].bytes, 7, on_offer, &streams[i]);
 	}
-	if (!await(STREAMS))
+	if (!await(STREAMS + 1))
 		return false;
 	for (size_t i = 0; i < STREAMS; i++) {
 		struct stream *s = &streams[i];

@@ -377,6 +377,7 @@ static int record_all(void **state)
 	record_settle();
 	record_migration("ledger-v1");
 	record_migration("ledger-v2");
+	record_migration("ledger-v3");
 	return 0;
 }
 

@@ -150,6 +150,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				promise(&r, data);
 			else if (r.kind == LEDGER_ADOPT)
 				held(&r, data);
+			else if (r.kind == LEDGER_CARRY)
+				r.carry = (struct ledger_carry){data[4], r.up, r.down, r.amount};
 			ask(&r, sizeof(r));
 			part = 10;
 		} else {
