@@ -109,6 +109,24 @@ static void print_limits(const json_t *relay)
 		       field_number(json_object_get(queued, "down"), "packets"));
 }
 
+/* "  month       1.2 TiB of 2.0 TiB, 38.2 Mbit/s until 2026-12-01" */
+static void print_month(const json_t *m)
+{
+	const bool waiting = json_is_true(json_object_get(m, "waiting"));
+	uint64_t cap = field_number(m, "cap"), rate = field_number(m, "rate");
+	char text[TEXT_UNITS], day[UNITS_TEXT], pace[UNITS_TEXT];
+
+	unit_time(day, field_number(m, "ends"));
+	day[strcspn(day, " ")] = '\0';
+	printf("  %-12s%s of %s, ", "month", bytes(m, "carried"), text_iec(text, cap));
+	if (waiting)
+		puts("and no more until the books take it");
+	else if (rate)
+		printf("%s until %s\n", unit_rate(pace, rate), day);
+	else
+		printf("used up until %s\n", day);
+}
+
 static void print_relay(const json_t *relay)
 {
 	printf("relay on UDP port %" PRIu64 ": %" PRIu64 " sessions, %" PRIu64 " exits, %" PRIu64
@@ -123,6 +141,8 @@ static void print_relay(const json_t *relay)
 	printf("  %-12s%" PRIu64 " (%" PRIu64 " bad, %" PRIu64 " replayed), %" PRIu64 " moves\n",
 	       "binds", field_number(relay, "binds"), field_number(relay, "bad_binds"),
 	       field_number(relay, "replayed_binds"), field_number(relay, "moves"));
+	if (json_object_get(relay, "month"))
+		print_month(json_object_get(relay, "month"));
 	print_receipt_counts(relay);
 }
 

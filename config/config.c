@@ -17,6 +17,8 @@
 
 /* What a payer may have on its way at any moment: a few dozen full datagrams. */
 #define LOSS_IN_FLIGHT (UINT64_C(64) << 10)
+/* Less is slower than any tunnel can use. */
+#define MONTHLY_MIN (UINT64_C(1) << 30)
 
 /* A file being read: where errors say they are. */
 struct source {
@@ -218,6 +220,9 @@ static bool check_relay_role(const struct source *s, const struct config_node *c
 
 	if (!(c->roles & ROLE_RELAY))
 		return true;
+	if (c->monthly_cap && c->monthly_cap < MONTHLY_MIN)
+		return refuse_key(s, "Relay", "MonthlyCap", 0,
+				  "less than 1 GiB; give at least that, or take it out for none");
 	if (c->sessions_per_payer > c->max_sessions)
 		return refuse_key(s, "Relay", "SessionsPerPayer", 0,
 				  "more than MaxSessions; lower it");

@@ -42,6 +42,7 @@ struct config_node {
 	unsigned workers; /* 0: cores */
 	uint32_t max_sessions, sessions_per_payer, sessions_per_address, idle_seconds;
 	uint64_t rate, peer_rate;                      /* bytes/s; 0: none */
+	uint64_t monthly_cap;                          /* bytes; 0: none */
 	char exits[CONFIG_EXITS_MAX][CONFIG_PATH_MAX]; /* Exit = descriptor file, repeatable */
 	size_t exit_count;
 	struct ranges allow; /* [Node] AllowRange, repeatable; for the relay's exits and the exit's

@@ -22,8 +22,9 @@ enum {
 #define ALLOWANCE_MAX 1000000000000u
 #define TIB           (1ull << 40)
 /* In bytes/s: 64 kbit/s, less of which carries no tunnel, and 100 Gbit/s. */
-#define RATE_MIN  8000
-#define RATE_MOST 12500000000ull
+#define RATE_MIN    8000
+#define RATE_MOST   12500000000ull
+#define MONTHLY_MAX (1ull << 60)
 
 static const struct option node_options[] = {
 	{"Node", "Name", OPTION_NAME, AT(name), 0, "culvert", 0, 0, NULL,
@@ -72,6 +73,9 @@ static const struct option node_options[] = {
 	 "it fairly. Set it to 90 to 95 % of an uplink that is slower than this machine."},
 	{"Relay", "PeerRate", OPTION_RATE, AT(peer_rate), 0, "none", RATE_MIN, RATE_MOST, NULL,
 	 "The same for each session."},
+	{"Relay", "MonthlyCap", OPTION_BYTES, AT(monthly_cap), 0, "0", 0, MONTHLY_MAX, NULL,
+	 "What the relay may carry in a calendar month (UTC), e.g. 2 TiB: UDP payload it sends, up "
+	 "and down together. It is spread over the month and never exceeded; 0: no limit."},
 
 	{"Exit", "Interface", OPTION_IFACE, AT(interface), 0, "culvert0", 0, 0, NULL,
 	 "The WireGuard interface this exit makes, and removes when it stops."},

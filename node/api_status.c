@@ -36,9 +36,18 @@ static json_t *offload(const struct relay_status *s)
 			 api_number(s->counters.messages_out));
 }
 
+static json_t *month_object(const struct cap_status *m)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "cap", api_number(m->bytes),
+			 "carried", api_number(m->carried), "reserve", api_number(m->reserve),
+			 "rate", api_number(8 * m->rate), "begins", api_number(m->begin_s), "ends",
+			 api_number(m->end_s), "waiting", m->waiting);
+}
+
 static json_t *relay_object(struct relay *r)
 {
 	struct relay_status s;
+	struct cap_status month;
 
 	relay_status(r, &s);
 	const struct {
@@ -76,6 +85,8 @@ static json_t *relay_object(struct relay *r)
 	json_object_set_new(out, "out", both(s.counters.out));
 	json_object_set_new(out, "queued", both(s.counters.queued));
 	json_object_set_new(out, "drops", drops(&s.counters));
+	if (relay_month(r, &month))
+		json_object_set_new(out, "month", month_object(&month));
 	return out;
 }
 

@@ -112,6 +112,16 @@ static void reload_rates(struct node *n, const struct config_node *new)
 	n->config.peer_rate = new->peer_rate;
 }
 
+static void reload_cap(struct node *n, uint64_t bytes)
+{
+	if (relay_set_cap(n->relay, bytes) == 0)
+		n->config.monthly_cap = bytes;
+	else
+		log_warnx(
+			"[Relay] MonthlyCap changed from or to none: it takes effect when culvertd "
+			"is restarted");
+}
+
 static void take(struct node *n, const struct config_node *new)
 {
 	name_fixed(&n->config, new);
@@ -122,6 +132,7 @@ static void take(struct node *n, const struct config_node *new)
 	if (n->relay) {
 		reload_exits(n);
 		reload_rates(n, new);
+		reload_cap(n, new->monthly_cap);
 	}
 	log_info("configuration read again");
 }

@@ -96,12 +96,14 @@ void settings_relay(struct relay_config *out, const struct config_node *c)
 				.allow = c->allow,
 				.rate = c->rate,
 				.peer_rate = c->peer_rate,
+				.limited = c->monthly_cap != 0,
 			},
 		.network = c->network,
 		.max_sessions = c->max_sessions,
 		.sessions_per_payer = c->sessions_per_payer,
 		.sessions_per_address = settings_per_address(c),
 		.idle_ms = 1000ull * c->idle_seconds,
+		.monthly_cap = c->monthly_cap,
 	};
 }
 

@@ -10,9 +10,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "relay/month.h"
+#include "relay/udp.h"
 
 enum {
-	CAP_HELD = 64 << 10, /* that a worker takes from the pool at once, at most */
+	/* A worker takes so much from the pool at once, and has not sent all of what it took. */
+	CAP_CHUNK = (64 << 10) + UDP_BUFFER,
+	CAP_HELD = CAP_CHUNK + UDP_OUT_DATAGRAMS * UDP_BUFFER,
 	TICK_MS = 100,
 	AGAIN_MS = 1000,    /* between two tries to book */
 	SAY_MS = 60 * 1000, /* between two lines on one trouble */

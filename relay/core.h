@@ -44,6 +44,7 @@ struct relay {
 	struct plane *plane;
 	struct registry *registry;
 	struct pass *pass;
+	struct cap *cap; /* NULL without MonthlyCap */
 	struct exits exits;
 	struct crowd *crowd; /* of sessions */
 	struct descriptor self;

@@ -197,6 +197,8 @@ static void on_stopped(evutil_socket_t fd, short what, void *arg)
 	for (struct relay_session *s = registry_next(r->registry, NULL); s;
 	     s = registry_next(r->registry, s))
 		ending_close(r, s);
+	if (r->cap)
+		cap_stop(r->cap);
 	if (done)
 		done(r->stopped_arg);
 }
@@ -294,6 +296,19 @@ static int start_events(struct relay *r)
 	return 0;
 }
 
+static int start_cap(struct relay *r)
+{
+	const struct cap_config config = {
+		.bytes = r->config.monthly_cap,
+		.workers = plane_workers(r->plane),
+	};
+
+	if (!config.bytes)
+		return 0;
+	r->cap = cap_create(&config, plane_rate(r->plane), r->ledger, r->base);
+	return r->cap ? 0 : -ENOMEM;
+}
+
 static void deliver(void *arg, uint32_t handle, const uint8_t *msg, size_t len)
 {
 	struct relay *r = arg;
@@ -338,6 +353,8 @@ int relay_create(struct relay **out, const struct relay_config *config, struct e
 		   config->plane.max_exits);
 	r->pass = pass_create(base, &r->exits, config->max_sessions, deliver, r);
 	err = r->pass ? start_events(r) : -EIO;
+	if (!err)
+		err = start_cap(r);
 	if (err) {
 		relay_destroy(r);
 		return err;
@@ -370,6 +387,7 @@ void relay_destroy(struct relay *r)
 		free(r->fresh);
 		r->fresh = next;
 	}
+	cap_destroy(r->cap);
 	pass_destroy(r->pass);
 	plane_destroy(r->plane);
 	exits_wipe(&r->exits);
@@ -435,6 +453,17 @@ int relay_set_rates(struct relay *r, uint64_t rate, uint64_t peer_rate)
 		r->config.plane.peer_rate = peer_rate;
 	}
 	return err;
+}
+
+int relay_set_cap(struct relay *r, uint64_t bytes)
+{
+	if (bytes == r->config.monthly_cap)
+		return 0;
+	if (!r->cap || !bytes)
+		return -EBUSY;
+	r->config.monthly_cap = bytes;
+	cap_set(r->cap, bytes);
+	return 0;
 }
 
 void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN])
@@ -592,6 +621,13 @@ void relay_status(struct relay *r, struct relay_status *out)
 	out->pass_dropped = pass->malformed + pass->wrong_direction + pass->bad_mac1 +
 			    pass->index_taken + pass->unknown_index + pass->rate +
 			    pass->exit_refused + pass->unknown_exit + pass->send_failed;
+}
+
+bool relay_month(const struct relay *r, struct cap_status *out)
+{
+	if (r->cap)
+		cap_status(r->cap, out);
+	return r->cap != NULL;
 }
 
 uint16_t relay_port(const struct relay *r)

@@ -10,6 +10,7 @@
 
 #include "accounting/ledger.h"
 #include "control/server.h"
+#include "relay/cap.h"
 #include "relay/plane.h"
 
 struct relay;
@@ -20,7 +21,8 @@ struct relay_config {
 	uint32_t max_sessions;
 	uint32_t sessions_per_payer;
 	uint32_t sessions_per_address; /* once more than half of max_sessions are there; 0: all */
-	uint64_t idle_ms; /* a session without traffic or KEEPALIVE for so long is closed */
+	uint64_t idle_ms;     /* a session without traffic or KEEPALIVE for so long is closed */
+	uint64_t monthly_cap; /* bytes; 0: none */
 };
 
 /* control may be handed over after creation with relay_set_control: the two need each other. */
@@ -39,6 +41,8 @@ void relay_destroy(struct relay *r);
 void relay_set_self(struct relay *r, const struct descriptor *self);
 /* Other limits (plane_config). -EBUSY: from none to some only by a new start. */
 MUST_CHECK int relay_set_rates(struct relay *r, uint64_t rate, uint64_t peer_rate);
+/* Another MonthlyCap. -EBUSY: from none to some, or back, only by a new start. */
+MUST_CHECK int relay_set_cap(struct relay *r, uint64_t bytes);
 /* A payer was given credit, or showed receipts the books did not have: its windows are looked at
  * again, and what it is asked to sign of earlier sessions. */
 void relay_payer_changed(struct relay *r, const uint8_t id[static KEY_LEN]);
@@ -94,6 +98,8 @@ struct relay_status {
 	uint64_t passed_up, passed_down, pass_dropped; /* control datagrams to and from exits */
 };
 void relay_status(struct relay *r, struct relay_status *out);
+/* False: there is no MonthlyCap. */
+MUST_CHECK bool relay_month(const struct relay *r, struct cap_status *out);
 uint16_t relay_port(const struct relay *r);
 unsigned relay_workers(const struct relay *r);
 
