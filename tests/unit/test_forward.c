@@ -529,6 +529,22 @@ static void test_exit_refused(void **state)
 	assert_int_equal(submit(DIRECTION_DOWN, &private_exit, 64), DROP_unknown_exit);
 }
 
+/* Whom its path refused messages of several may take them at another address. */
+static void test_new_destinations(void **state)
+{
+	struct session *s = sessions_at(f.sessions, ALICE);
+	const struct plane_session last = s->state;
+
+	(void)state;
+	f.exits[EXIT_A].lane.alone = true;
+	forward_set_exit(&f, EXIT_A, &exits[EXIT_A]);
+	assert_false(f.exits[EXIT_A].lane.alone);
+	s->lane.alone = true;
+	sessions_retire(f.sessions, s);
+	assert_true(sessions_install(f.sessions, &last, NULL));
+	assert_false(sessions_at(f.sessions, ALICE)->lane.alone);
+}
+
 /* A slot that is emptied after its address went to another slot takes nothing with it. */
 static void test_exit_slots_swap(void **state)
 {
@@ -684,6 +700,7 @@ int main(void)
 		RULE(test_first_initiation_of_two_not_sent),
 		RULE(test_index_collisions),
 		RULE(test_exit_refused),
+		RULE(test_new_destinations),
 		RULE(test_exit_slots_swap),
 		RULE(test_allowed_range),
 		RULE(test_window_to_the_byte),

@@ -237,6 +237,55 @@ static void test_refused(void **state)
 	carry_joined(1, EIO);
 }
 
+/* What the kernel takes of neither kind is dropped by name, and billed to nobody. */
+static void test_not_taken(void **state)
+{
+	struct relay_counters before, after;
+	struct plane_session s;
+
+	(void)state;
+	stage_open(1);
+	open_session(0);
+	before = stage_counters();
+	refuse_several = EPERM;
+	memset(joined, 0, sizeof(joined));
+	for (uint32_t i = 0; i < SEGMENTS; i++)
+		fakewg_transport(joined + i * SEGMENT, stage_client_index(0), i);
+	send_joined(&stage.exits[0], &upstream[0], sizeof(joined));
+	count_sent(DIRECTION_DOWN, sizeof(joined));
+	STAGE_WAIT(stage_all_in());
+	refuse_several = 0;
+	after = stage_counters();
+	stage_assert_balance();
+	assert_int_equal(after.out[DIRECTION_DOWN].packets, before.out[DIRECTION_DOWN].packets);
+	assert_int_equal(after.drop[DIRECTION_DOWN][DROP_send_failed].packets, SEGMENTS);
+	assert_int_equal(after.offload_refused, 0);
+	s = stage_retire(0);
+	assert_int_equal(s.down, STAGE_RESPONSE);
+	assert_int_equal(s.packets_down, 1);
+	stage_close();
+}
+
+/* More at once than one sendmmsg takes. */
+static void test_more_than_fits(void **state)
+{
+	(void)state;
+	memset(sent, 0, sizeof(sent));
+	memset(came, 0, sizeof(came));
+	stage_open(1);
+	for (uint32_t i = 0; i < STAGE_CLIENTS; i++)
+		open_session(i);
+	for (int round = 0; round < 10; round++) {
+		for (uint32_t i = 0; i < 4 * STAGE_CLIENTS; i++) {
+			send_mixed_down(i % STAGE_CLIENTS);
+			send_up(i % STAGE_CLIENTS);
+		}
+		assert_all_came();
+	}
+	stage_assert_balance();
+	stage_close();
+}
+
 static void test_old_kernel(void **state)
 {
 	(void)state;
@@ -264,10 +313,9 @@ static void test_means(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_joined),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_old_kernel),
-		cmocka_unit_test(test_means),
+		cmocka_unit_test(test_joined),     cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_not_taken),  cmocka_unit_test(test_more_than_fits),
+		cmocka_unit_test(test_old_kernel), cmocka_unit_test(test_means),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

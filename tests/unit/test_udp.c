@@ -497,6 +497,9 @@ static void test_nobody_there(void **state)
 	udp_send(fd, &out);
 	assert_false(out.sent[0]);
 	assert_true(out.sent[1]);
+	assert_false(lane.alone); /* a single datagram says nothing about several */
+	assert_int_equal(kernel.singles, 0);
+	assert_int_equal(out.refused, 0);
 	assert_came();
 }
 
