@@ -30,11 +30,12 @@ enum list {
 enum {
 	ROUND_SHIFT = 8, /* rounds are told in 1/256 bytes */
 	CHUNK_MAX = 1 << 16,
+	FORGIVEN_BURSTS = 2,
 };
 #define BED_NS          (RATE_SECOND / 1000)
 #define UNTOLD_NS       (RATE_SECOND / 100) /* nobody tells a worker that more is allowed */
 #define AHEAD_NS        (RATE_SECOND / 1000)
-#define BURST_TIME      50  /* Rate's burst: a 50th of a second */
+#define BURST_TIME      20  /* Rate's burst: a 20th of a second, for threads that come late */
 #define PEER_BURST_TIME 20  /* PeerRate's */
 #define SLACK_TIME      500 /* how far ahead a worker may be */
 
@@ -177,10 +178,10 @@ static void ask_others(struct shaper *s)
 	}
 }
 
-/* Who begins to wait has missed no round. */
+/* Who begins to wait has missed no round, and had none too many. */
 static void begin_waiting(struct shaper *s)
 {
-	if (!s->waiting++ && s->others && s->round < s->slowest)
+	if (!s->waiting++ && s->others)
 		s->round = s->slowest;
 }
 
@@ -209,11 +210,13 @@ static bool is_ahead(const struct shaper *s)
 	return s->others && s->round > s->slowest + lead(s) && available(s) < burst / 2;
 }
 
-/* What a worker got while others had no use for it is not held against it: it is ahead by one turn
- * at most. */
+/* What a worker got while others had no use for it, or were late, is held against it for so long
+ * only. */
 static void forgive(struct shaper *s)
 {
-	uint64_t most = s->slowest + lead(s) + ((uint64_t)SHAPER_QUANTUM << ROUND_SHIFT);
+	uint64_t burst = atomic_load_explicit(&s->shared->burst, memory_order_relaxed);
+	uint64_t most = s->slowest + lead(s) +
+			(FORGIVEN_BURSTS * burst / (s->others + s->waiting + 1) << ROUND_SHIFT);
 
 	if (s->others && s->round > most)
 		s->round = most;

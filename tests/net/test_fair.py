@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Rate and PeerRate on a real daemon with two workers: modest sessions get what they ask for, a greedy one the rest, greedy
 ones the same each; both directions; by reload; and TCP and ping through a real tunnel that has to share."""
-import re
 import signal
 import threading
 import time
@@ -51,8 +50,8 @@ def mix(rates, way=("up",)):
 
 
 def within(all_, seconds):
-    """The bucket's burst is 20 ms of Rate, or five chunks."""
-    suite.check(all_ <= RATE * seconds + RATE // 50 + 5 * 2048, f"never more than the bucket: {all_} bytes in {seconds:.2f} s")
+    """The bucket's burst is 50 ms of Rate."""
+    suite.check(all_ <= RATE * seconds + RATE // 20, f"never more than the bucket: {all_} bytes in {seconds:.2f} s")
     suite.check(all_ >= 0.95 * RATE * MS / 1000, f"and {all_ / (RATE * MS / 1000):.3f} of the rate while they sent")
 
 
@@ -110,17 +109,23 @@ def reload(**options):
 
 def peer_rate():
     reload(Rate="none", PeerRate="800 kbit/s")
-    _, got, _, _ = mix([FULL // 20] * 5 + [FULL // 2] * 5)
+    shares, got, _, _ = mix([FULL // 20] * 5 + [FULL // 2] * 5)
     most = 100000 * (MS / 1000 + 0.3 + 0.05) + 4096
-    suite.check(all(g >= 0.99 * FULL // 20 * SIZE * MS / 1000 for g in got[:5]), "below PeerRate nothing is lost")
+    suite.check(min(shares[:5]) >= 0.99, "below PeerRate nothing is lost")
     suite.check(all(0.95 * 100000 * MS / 1000 <= g <= 1.05 * most for g in got[5:]), f"above it everybody gets just that: {got[5:]}")
     reload(Rate="8 Mbit/s", PeerRate="none")
 
 
-def ping(client):
-    text = lab.run("client", ["ping", "-q", "-c", "40", "-i", "0.05", "-W", "2", "10.77.4.2"], check=False).stdout
-    lost = float(re.search(r"([\d.]+)% packet loss", text).group(1))
-    return lost, [float(v) for v in re.search(r"= ([\d./]+) ms", text).group(1).split("/")]
+ECHO = ("import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind(('0.0.0.0',7))\n"
+        "while 1:\n d,a=s.recvfrom(2048)\n s.sendto(d,a)")
+PING = ("import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.connect(('10.77.4.2',7))\ns.settimeout(1)\nt=[]\n"
+        "for i in range(40):\n b=time.monotonic()\n s.send(b'%d'%i)\n try:\n  while s.recv(99)!=b'%d'%i: pass\n"
+        "  t.append((time.monotonic()-b)*1000)\n except OSError: pass\n time.sleep(0.05)\nprint(*t)")
+
+
+def ping():
+    """Round trips of 40 small datagrams through the tunnel, in milliseconds, least first."""
+    return sorted(map(float, lab.run("client", ["python3", "-c", PING]).stdout.split()))
 
 
 def real_tunnel():
@@ -131,14 +136,16 @@ def real_tunnel():
     _, seconds = download(lab, "http://10.77.4.2/blob")
     carried = (moved(relay.status()["relay"]) - before) / RATE / (time.monotonic() - start)
     suite.check(carried >= 0.9, f"TCP alone fills {carried:.3f} of Rate: {BLOB / seconds / MBIT:.2f} of 8 Mbit/s are payload")
-    idle = ping(client)
-    flood = threading.Thread(target=rig.ask, args=(f"mix 4500 {SIZE} " + " ".join(["0"] * 8 + [str(FULL), str(FULL)]),))
+    lab.start("web", ["python3", "-c", ECHO])
+    idle = ping()
+    flood = threading.Thread(target=rig.ask, args=(f"mix 4000 {SIZE} " + " ".join(["0"] * 8 + [str(FULL), str(FULL)]),))
     flood.start()
-    time.sleep(0.5)
-    lost, times = ping(client)
+    time.sleep(0.3)
+    beside = ping()
     flood.join()
-    print(f"     ping through the tunnel, min/avg/max/mdev ms: idle {idle[1]}, beside two greedy ones {times}")
-    suite.check(lost <= 5 and times[1] < 60, f"a modest one beside two greedy ones: {times[1]:.1f} ms on average, {lost} % lost")
+    suite.check(len(idle) >= 38 and len(beside) >= 38 and beside[len(beside) // 2] < 60,
+                "round trips through the tunnel, median and worst: alone %.1f and %.1f ms, beside two greedy ones %.1f and %.1f ms"
+                % (idle[len(idle) // 2], idle[-1], beside[len(beside) // 2], beside[-1]))
     client.stop()
 
 
