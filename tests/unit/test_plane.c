@@ -196,6 +196,27 @@ static void test_control_flood(void **state)
 	stage_close();
 }
 
+/* Orders given at once wake their worker at the end. */
+static void test_held_orders(void **state)
+{
+	(void)state;
+	stage_open(1);
+	stage_open_session(0, 1000000, UINT64_MAX);
+	stage.told.marked = 0;
+	plane_hold(stage.plane);
+	for (int i = 0; i < 1000; i++) /* more than their ring holds */
+		plane_meter(stage.plane, 0, 0);
+	plane_release(stage.plane);
+	STAGE_WAIT(stage.told.marked == 1000);
+	plane_hold(stage.plane);
+	plane_meter(stage.plane, 0, 0);
+	plane_release(stage.plane);
+	STAGE_WAIT(stage.told.marked == 1001);
+	plane_meter(stage.plane, 0, 0);
+	STAGE_WAIT(stage.told.marked == 1002);
+	stage_close();
+}
+
 /* However many begin handshakes, what others say is heard, and nothing that could not be right. */
 static void test_initiation_flood(void **state)
 {
@@ -337,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_full_rings),
 		cmocka_unit_test(test_control_flood),
 		cmocka_unit_test(test_initiation_flood),
+		cmocka_unit_test(test_held_orders),
 		cmocka_unit_test(test_send),
 		cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_self),
