@@ -3,7 +3,8 @@
  * every access to memory is watched (watch/watch.h). One JSON object on stdout; lines.py names the
  * places and judges.
  *
- *   lines WORKERS SESSIONS ROUNDS     a round: bursts of 8 from and to each session
+ *   lines WORKERS SESSIONS ROUNDS [RATE]     a round: bursts of 8 from and to each session; RATE:
+ *                                            [Relay] Rate in bytes/s
  *
  * Phases: "data" is datagrams alone; in "drops" every second one is for an index that its session
  * does not know; "orders" adds, each round, what the main thread wants of
@@ -49,7 +50,7 @@ static struct peer clients[SESSIONS_MAX];
 static int exits[EXITS];
 static unsigned worker_count, session_count, heard_by;
 static struct relay_counters totals;
-static uint64_t told;
+static uint64_t told, rate;
 
 static void on_control(void *arg, unsigned worker, const struct net_addr *from, const uint8_t *msg,
 		       size_t len)
@@ -130,8 +131,10 @@ static uint32_t exit_index(uint32_t i)
 
 static void open_plane(void)
 {
-	struct plane_config config = {
-		.workers = worker_count, .max_sessions = SESSIONS_MAX, .max_exits = EXITS};
+	struct plane_config config = {.workers = worker_count,
+				      .max_sessions = SESSIONS_MAX,
+				      .max_exits = EXITS,
+				      .rate = rate};
 	const uint8_t key[KEY_LEN] = {1};
 
 	if (!ranges_allow(&config.allow, "127.0.0.0/8") ||
@@ -329,21 +332,22 @@ static void phase(const char *name, unsigned rounds, enum kind kind)
 	printf("}");
 }
 
-static unsigned number(const char *text, uint64_t most)
+static uint64_t number(const char *text, uint64_t most)
 {
 	uint64_t n;
 
 	if (!text || !text_u64(text, 1, most, &n))
-		fatalx("usage: lines WORKERS SESSIONS ROUNDS");
-	return (unsigned)n;
+		fatalx("usage: lines WORKERS SESSIONS ROUNDS [RATE]");
+	return n;
 }
 
 int main(int argc, char **argv)
 {
-	unsigned rounds = number(argc == 4 ? argv[3] : NULL, 1000000);
+	unsigned rounds = (unsigned)number(argc >= 4 ? argv[3] : NULL, 1000000);
 
-	worker_count = number(argv[1], WATCH_THREADS - 1);
-	session_count = number(argv[2], SESSIONS_MAX);
+	worker_count = (unsigned)number(argv[1], WATCH_THREADS - 1);
+	session_count = (unsigned)number(argv[2], SESSIONS_MAX);
+	rate = argc == 5 ? number(argv[4], RATE_MAX) : RATE_UNLIMITED;
 	log_init("lines", LOG_LEVEL_INFO);
 	watch_init();
 	crypto_start();

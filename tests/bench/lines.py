@@ -16,6 +16,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = TOP / "build/lines/tests/bench/lines"
 OUT = TOP / "build/bench/lines.txt"
 SESSIONS, ROUNDS = 64, 30
+RATE = 1_000_000_000  # bytes/s: more than there is to send
+CHUNKS = 25  # with it, so many lines for 1,000 datagrams are the most
 
 
 class Names:
@@ -67,13 +69,13 @@ def loops(phase, names):
 
 
 class Run:
-    def __init__(self, workers, say):
+    def __init__(self, workers, say, *rate):
         self.failed, self.passed, self.say = 0, 0, say
-        done = subprocess.run([PROGRAM, str(workers), str(SESSIONS), str(ROUNDS)], text=True, capture_output=True, check=False, timeout=60)
+        done = subprocess.run([PROGRAM, str(workers), str(SESSIONS), str(ROUNDS), *map(str, rate)], text=True, capture_output=True, check=False, timeout=60)
         if done.returncode:
             raise SystemExit(f"lines: {done.stderr.strip()}\n0 passed, 1 failed")
         self.names, self.found = Names(), json.loads(done.stdout)
-        say(f"{workers} workers, {self.found['sessions']} sessions")
+        say(f"{workers} workers, {self.found['sessions']} sessions{', with a Rate' if rate else ''}")
         self.phases = {p["name"]: p for p in self.found["phases"]}
 
     def check(self, ok, what):
@@ -105,6 +107,14 @@ class Run:
         self.check(planted["between_workers"], "a counter that workers share is seen, if there is one")
 
 
+    def judge_limited(self):
+        """Rate is what workers share because they are asked to."""
+        data = self.show("data")
+        names = {self.names.block(line) for line in data["lines"]}
+        self.check(all("shaper" in name for name in names), "with a Rate, workers share its lines and no other")
+        self.check(data["between_workers"] * 1000 < CHUNKS * data["datagrams"], "and once a chunk, not once a datagram")
+
+
 def main():
     OUT.parent.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -117,6 +127,8 @@ def main():
     for workers in (2, 4):
         runs.append(Run(workers, say))
         runs[-1].judge()
+    runs.append(Run(2, say, RATE))
+    runs[-1].judge_limited()
     passed, failed = sum(r.passed for r in runs), sum(r.failed for r in runs)
     say(f"{passed} passed, {failed} failed")
     OUT.write_text("\n".join(lines) + "\n")

@@ -16,6 +16,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/net"))
 
+import netdev  # noqa: E402
 from cpu import busy_ns, children, cpu_ns, machine  # noqa: E402
 from lab import Failure, Lab, wait_for  # noqa: E402
 from nodes import BUILD, Node  # noqa: E402
@@ -25,13 +26,16 @@ MS = int(os.environ.get("SPIN_MS", "600"))
 ROUNDS = int(os.environ.get("SPIN_ROUNDS", "5"))
 RATES, FLOWS, SIZE = (1000, 20000), 64, 148
 NEVER_SLEEPS = 2**32 - 1
-WAYS = {"sleeps": 0, "polls 20 us": 20, "polls 100 us": 100, "never sleeps": NEVER_SLEEPS}
+BY_KERNEL = 1 << 31
+WAYS = {"sleeps": 0, "kernel polls 50": BY_KERNEL + 50, "polls 20 us": 20, "polls 100 us": 100, "never sleeps": NEVER_SLEEPS}
 IN, OUT, PORT, SINK_PORT = "10.77.1.1", "10.77.3.2", 51820, 52900
 
 
 class Spin:
     def __init__(self):
         self.lab = lab = Lab("spin", legs={"client": 1, "exit": 3})
+        lab.run("client", ["sh", "-c", "for i in $(seq 100 219); do ip addr add 10.77.1.$i/24 dev eth0; done"])  # load.c's clients
+        netdev.set_up(lab, (("client", "eth0"), ("exit", "eth0"), ("core", "client"), ("core", "exit")))
         self.file = lab.dir / "spin"
         self.file.write_bytes(struct.pack("I", 0))
         descriptor = lab.dir / "exit.node"
@@ -54,7 +58,7 @@ class Spin:
         self.found = {}
 
     def generator(self, processors, target, port, *sessions):
-        argv = ["taskset", "-c", ",".join(map(str, processors)), BUILD / "tests/bench/load", target, f"/var/run/netns/{self.lab.ns('exit')}", f"{OUT}:{port}", FLOWS, *sessions]
+        argv = ["taskset", "-c", ",".join(map(str, processors)), BUILD / "tests/bench/load", target, f"/var/run/netns/{self.lab.ns('exit')}", f"{OUT}:{port}", FLOWS, 1, *sessions]
         rig = Rig(self.lab.argv("client", argv))
         self.lab.processes.append(rig.process)
         if f'"ready":{FLOWS}}}' not in rig.process.stdout.readline():
@@ -70,7 +74,7 @@ class Spin:
         load = self.routed if way == "plain routing" else self.relayed
         before, busy, start = cpu_ns(self.pids), busy_ns(), time.monotonic_ns()
         if rate:
-            t = load.ask(f"trial {FLOWS} {SIZE} {rate} {MS} 1")
+            t = load.ask(f"trial way=0 flows={FLOWS} size={SIZE} burst=1 pps={rate} ms={MS} stamps=1")
         else:
             time.sleep(MS / 1000)
             t = {"received": 1, "sent": 1, "p50": 0, "p99": 0, "cpu_ns": 0}
@@ -91,13 +95,13 @@ class Spin:
 
     def table(self):
         yield f"Busy polling, medians of {ROUNDS} trials of {MS} ms. {machine()}"
-        yield f"One-way delay of {SIZE} bytes in bursts of 8; added: beyond plain routing. own: the relay's CPU time for a datagram. used: of its processor."
-        yield f"{'kpps':>5} {'':14} | {'p50 us':>7} {'p99 us':>8} {'added50':>8} {'added99':>8} | {'own ns':>8} {'used':>5} {'others':>6} {'lost':>5}"
+        yield f"One-way delay of {SIZE} bytes, one datagram at a time; added: beyond plain routing. own: the relay's CPU time for a datagram. used: of its processor."
+        yield f"{'kpps':>5} {'':15} | {'p50 us':>7} {'p99 us':>8} {'added50':>8} {'added99':>8} | {'own ns':>8} {'used':>5} {'others':>6} {'lost':>5}"
         for rate in RATES:
             for way in ("plain routing", *WAYS):
                 def m(name, w=way, r=rate): return self.median(w, r, name)
                 own = f"{m('own'):8.0f} {m('used'):5.0%}" if way in WAYS else f"{'-':>8} {'-':>5}"
-                yield (f"{rate / 1000:5.0f} {way:14} | {m('p50'):7.1f} {m('p99'):8.1f} {m('p50') - self.median('plain routing', rate, 'p50'):8.1f} "
+                yield (f"{rate / 1000:5.0f} {way:15} | {m('p50'):7.1f} {m('p99'):8.1f} {m('p50') - self.median('plain routing', rate, 'p50'):8.1f} "
                        f"{m('p99') - self.median('plain routing', rate, 'p99'):8.1f} | {own} {m('others'):6.2f} {m('lost'):5.0f}")
         yield "idle: " + ", ".join(f"{way} {self.median(way, 0, 'used'):.1%} of its processor" for way in WAYS)
         yield kernel_polling(self.lab)
