@@ -44,6 +44,19 @@ static json_t *month_object(const struct cap_status *m)
 			 api_number(m->end_s), "waiting", m->waiting);
 }
 
+static json_t *by_worker(const struct relay *r)
+{
+	json_t *all = json_array();
+
+	for (unsigned i = 0; i < relay_workers(r); i++) {
+		const struct plane_part p = relay_part(r, i);
+
+		json_array_append_new(all, json_pack("{s:o, s:o}", "sessions",
+						     api_number(p.sessions), "in", tally(&p.in)));
+	}
+	return all;
+}
+
 static json_t *relay_object(struct relay *r)
 {
 	struct relay_status s;
@@ -80,6 +93,7 @@ static json_t *relay_object(struct relay *r)
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		json_object_set_new(out, numbers[i].key, api_number(numbers[i].value));
+	json_object_set_new(out, "by_worker", by_worker(r));
 	json_object_set_new(out, "offload", offload(&s));
 	json_object_set_new(out, "in", both(s.counters.in));
 	json_object_set_new(out, "out", both(s.counters.out));

@@ -29,6 +29,7 @@ struct early_notice {
 struct end {
 	struct plane *plane;
 	unsigned number;
+	uint32_t sessions;  /* on it, by what it told */
 	uint16_t exit_port; /* of its socket towards exits */
 	struct worker *worker;
 	bool owed; /* orders were given and it was not woken yet */
@@ -106,6 +107,8 @@ static void on_notices(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	ring_clear(e->worker->notices);
 	while (left && next_notice(e, &n)) {
+		e->sessions += n.kind == NOTICE_INSTALLED && n.ok;
+		e->sessions -= n.kind == NOTICE_RETIRED;
 		tell_owner(e->plane, &n);
 		left--;
 	}
@@ -309,6 +312,19 @@ void plane_counters(const struct plane *p, struct relay_counters *sum)
 	*sum = (struct relay_counters){0};
 	for (unsigned i = 0; i < p->workers; i++)
 		worker_add_counters(p->ends[i].worker, sum);
+}
+
+struct plane_part plane_part(const struct plane *p, unsigned worker)
+{
+	struct plane_part part = {.sessions = p->ends[worker].sessions};
+	struct relay_counters c = {0};
+
+	worker_add_counters(p->ends[worker].worker, &c);
+	for (int d = 0; d < DIRECTION_COUNT; d++) {
+		part.in.packets += c.in[d].packets;
+		part.in.bytes += c.in[d].bytes;
+	}
+	return part;
 }
 
 /* Whether an address is this machine's is asked of the kernel: only those can be bound to. */

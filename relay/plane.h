@@ -147,6 +147,12 @@ struct plane_means plane_means(const struct plane *p);
 uint16_t plane_port(const struct plane *p);
 /* Live totals over all workers; each counter has one writer. Any thread. */
 void plane_counters(const struct plane *p, struct relay_counters *sum);
+/* What one worker has: the sessions on it, as last heard, and what came in to it, both ways. */
+struct plane_part {
+	uint32_t sessions;
+	struct relay_tally in;
+};
+struct plane_part plane_part(const struct plane *p, unsigned worker);
 /* True if a is one of this relay's own listening endpoints: never forward to yourself. */
 bool plane_is_self(const struct plane *p, const struct net_addr *a);
 

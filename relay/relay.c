@@ -639,3 +639,8 @@ unsigned relay_workers(const struct relay *r)
 {
 	return plane_workers(r->plane);
 }
+
+struct plane_part relay_part(const struct relay *r, unsigned worker)
+{
+	return plane_part(r->plane, worker);
+}

@@ -102,5 +102,6 @@ void relay_status(struct relay *r, struct relay_status *out);
 MUST_CHECK bool relay_month(const struct relay *r, struct cap_status *out);
 uint16_t relay_port(const struct relay *r);
 unsigned relay_workers(const struct relay *r);
+struct plane_part relay_part(const struct relay *r, unsigned worker);
 
 #endif

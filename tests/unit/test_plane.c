@@ -177,6 +177,33 @@ static void test_slots_change_hands(void **state)
 	stage_close();
 }
 
+/* Each worker's part is what its clients are and sent, and all parts are the whole. */
+static void test_parts(void **state)
+{
+	uint32_t clients[4] = {0}, sessions = STAGE_CLIENTS - 1;
+	uint64_t packets = 0;
+	struct relay_counters c;
+
+	(void)state;
+	stage_open(4);
+	for (uint32_t i = 0; i < STAGE_CLIENTS; i++) {
+		stage_open_session(i, UINT64_MAX, UINT64_MAX);
+		clients[stage.clients[i].worker]++;
+	}
+	for (unsigned w = 0; w < 4; w++)
+		assert_int_equal(plane_part(stage.plane, w).sessions, clients[w]);
+	(void)stage_retire(0);
+	for (unsigned w = 0; w < 4; w++) {
+		sessions -= plane_part(stage.plane, w).sessions;
+		packets += plane_part(stage.plane, w).in.packets;
+		assert_int_equal(plane_part(stage.plane, w).in.bytes > 0, clients[w] > 0);
+	}
+	assert_int_equal(sessions, 0);
+	c = stage_counters();
+	assert_int_equal(packets, c.in[DIRECTION_UP].packets + c.in[DIRECTION_DOWN].packets);
+	stage_close();
+}
+
 static void test_control_flood(void **state)
 {
 	struct relay_counters c;
@@ -356,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_send_refused),
 		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_full_rings),
+		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_control_flood),
 		cmocka_unit_test(test_initiation_flood),
 		cmocka_unit_test(test_held_orders),
