@@ -33,6 +33,11 @@ uint64_t clock_ms(void)
 	return now_ms;
 }
 
+uint64_t clock_ns(void)
+{
+	return now_ms * 1000000;
+}
+
 uint64_t clock_wall(void)
 {
 	return wall;
