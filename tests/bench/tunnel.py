@@ -5,7 +5,9 @@
 
 One tunnel by `culvert up`; for the way without a relay its device is told the exit's own endpoint, and back again, so that
 both ways are the same processes, keys and connections, in turns. Twice: on all processors as the scheduler likes, and with the
-relay alone on the last processor and all else on the first ("apart"). WIREGUARD_GO=FILE is another wireguard-go to take.
+relay alone on the last processor and all else on the first ("apart"). WIREGUARD_GO=FILE is another wireguard-go to take;
+TUNNEL_DEVICES=physical has the veth pairs between client, core and exit cut large buffers on their way out, and join on their way
+in, as network cards and their drivers do.
 docs/performance.md says what the figures mean; the table also goes to build/bench/.
 """
 import json
@@ -20,6 +22,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/net"))
 
+import netdev  # noqa: E402
 from cpu import busy_ns, children, cpu_ns, ksoftirqd, machine  # noqa: E402
 from lab import Failure, Lab, wait_for  # noqa: E402
 from nodes import WG_PORT, Client, Node  # noqa: E402
@@ -28,6 +31,7 @@ SECONDS = int(os.environ.get("TUNNEL_SECONDS", "2"))
 ROUNDS = int(os.environ.get("TUNNEL_ROUNDS", "3"))
 RELAY, EXIT = "10.77.1.1:51820", f"10.77.3.2:{WG_PORT}"
 WEB = "10.77.4.2"
+DATAGRAM_ENDS = (("client", "eth0"), ("core", "client"), ("core", "exit"), ("exit", "eth0"))
 WAYS = ("no relay", "relay")
 LAYOUTS = ("any", "apart")
 DIRECTIONS = {"up": [], "down": ["-R"]}
@@ -48,6 +52,9 @@ class Tunnel:
     def __init__(self):
         self.lab = Lab("tunnel", legs={"client": 1, "exit": 3, "web": 4})
         self.own_wireguard()
+        if os.environ.get("TUNNEL_DEVICES") == "physical":
+            netdev.set_up(self.lab, DATAGRAM_ENDS)
+            netdev.cut(self.lab, DATAGRAM_ENDS, True)
         price = {"FreeAllowance": 10**12, "WindowStart": "4 GiB", "WindowCap": "16 GiB"}
         exit_ = Node(self.lab, "exit", "exit", 3, Price=price, Log={"Level": "info"})
         # Alone of its kind, on port 51820 of the machine in the middle.
@@ -164,7 +171,8 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     text = "\n".join(tunnel.table()) + "\n"
     print(text, end="")
-    (out / ("tunnel-other.txt" if os.environ.get("WIREGUARD_GO") else "tunnel.txt")).write_text(text)
+    name = "-".join(["tunnel", *(["other"] if os.environ.get("WIREGUARD_GO") else []), *(["physical"] if os.environ.get("TUNNEL_DEVICES") == "physical" else [])])
+    (out / f"{name}.txt").write_text(text)
 
 
 if __name__ == "__main__":
