@@ -517,7 +517,8 @@ void ledger_payer_now(struct ledger *l, const uint8_t payer[static KEY_LEN], led
 	answer_payer(done, arg, 0);
 }
 
-void ledger_carry(struct ledger *l, const struct ledger_carry *c, ledger_has_carried done, void *arg)
+void ledger_carry(struct ledger *l, const struct ledger_carry *c, ledger_has_carried done,
+		  void *arg)
 {
 	(void)l, (void)c, (void)done, (void)arg; /* no cap in this world */
 }

@@ -378,20 +378,13 @@ static void test_self(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_limit_and_mark),
-		cmocka_unit_test(test_address_of_another),
-		cmocka_unit_test(test_send_refused),
-		cmocka_unit_test(test_nobody_listens),
-		cmocka_unit_test(test_full_rings),
-		cmocka_unit_test(test_parts),
-		cmocka_unit_test(test_control_flood),
-		cmocka_unit_test(test_initiation_flood),
-		cmocka_unit_test(test_held_orders),
-		cmocka_unit_test(test_send),
-		cmocka_unit_test(test_port_in_use),
-		cmocka_unit_test(test_self),
-		cmocka_unit_test(test_tick),
-		cmocka_unit_test(test_slots_change_hands),
+		cmocka_unit_test(test_limit_and_mark), cmocka_unit_test(test_address_of_another),
+		cmocka_unit_test(test_send_refused),   cmocka_unit_test(test_nobody_listens),
+		cmocka_unit_test(test_full_rings),     cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_control_flood),  cmocka_unit_test(test_initiation_flood),
+		cmocka_unit_test(test_held_orders),    cmocka_unit_test(test_send),
+		cmocka_unit_test(test_port_in_use),    cmocka_unit_test(test_self),
+		cmocka_unit_test(test_tick),           cmocka_unit_test(test_slots_change_hands),
 	};
 
 	crypto_start();
