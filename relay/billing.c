@@ -438,6 +438,11 @@ void billing_dispute(struct relay *r, struct relay_session *s, const struct aske
 
 /* ---- time ---- */
 
+static bool turn_of_quiet(const struct relay *r, const struct relay_session *s)
+{
+	return (r->ticks / TICKS_PER_SECOND + s->handle) % QUIET_SECONDS == 0;
+}
+
 /*
  * A session that carried nothing for a while is asked less often: its marks are told without being
  * asked for, and a hundred thousand sleepers would keep the workers from their work.
@@ -447,7 +452,14 @@ static bool worth_metering(const struct relay *r, const struct relay_session *s,
 	if (s->bind.place != BIND_BOUND)
 		return false;
 	return now_ms - s->counted_ms < QUIET_MS || r->config.idle_ms < 4 * QUIET_MS ||
-	       (r->ticks / TICKS_PER_SECOND + s->handle) % QUIET_SECONDS == 0;
+	       turn_of_quiet(r, s);
+}
+
+/* Nor does it help to show a receipt every second to a hundred thousand clients that are not there.
+ */
+static bool worth_showing(const struct relay *r, const struct relay_session *s, uint64_t now_ms)
+{
+	return s->phase != PHASE_LIVE || now_ms - s->active_ms < QUIET_MS || turn_of_quiet(r, s);
 }
 
 void billing_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)
@@ -456,10 +468,12 @@ void billing_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)
 
 	if (worth_metering(r, s, now_ms))
 		plane_meter(r->plane, s->bind.at.worker, s->handle);
-	if (s->bill.offer && !s->bill.cosigning)
-		show(r, s, s->bill.offer);
-	if (s->bill.debt)
-		show(r, s, s->bill.debt);
+	if (worth_showing(r, s, now_ms)) {
+		if (s->bill.offer && !s->bill.cosigning)
+			show(r, s, s->bill.offer);
+		if (s->bill.debt)
+			show(r, s, s->bill.debt);
+	}
 	if (s->phase != PHASE_LIVE)
 		return;
 	/* Nothing to sign and nothing left: a grant or a new month's allowance would change that.

@@ -24,11 +24,16 @@ bench-ledger: deps-tests
 	@python3 tests/bench/ledger.py
 
 # What setting sessions up costs a relay, and what floods cost data; SETUPS_OPEN=100000 for a full table.
-.PHONY: bench-setups
+.PHONY: bench-setups bench-sessions
 bench-setups: deps-tests
 	@$(MAKE) --no-print-directory V=release bench-build
 	@python3 tests/bench/setups.py
 	@python3 tests/bench/flood.py
+
+# Memory of many sessions, and what they cost while they sleep: some minutes, mostly to set them up.
+bench-sessions: deps-tests
+	@$(MAKE) --no-print-directory V=release bench-build
+	@python3 tests/bench/sessions.py
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory V=release bench-build

@@ -461,6 +461,36 @@ static void test_debt_signatures_one_at_a_time(void **state)
 	assert_int_equal(relay->showing, 0);
 }
 
+static unsigned shown_in(int seconds)
+{
+	unsigned before = world.pushed[VERB_RECEIPT];
+
+	for (int i = 0; i < seconds * TICKS_PER_SECOND; i++) {
+		event_active(relay->tick, EV_TIMEOUT, 0);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		world_run();
+	}
+	return world.pushed[VERB_RECEIPT] - before;
+}
+
+/* A receipt is shown every second to who is there, and now and then to who may come back. */
+static void test_silent_clients_are_shown_less_often(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct relay_session *s = session_by(&g);
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	world_carry(s->handle, 100000);
+	shown_in(1);
+	assert_non_null(s->bill.offer);
+	assert_int_equal(shown_in(16), 16);
+	s->active_ms -= 16000;
+	assert_int_equal(shown_in(16), 2);
+	s->active_ms += 16000; /* heard of again */
+	assert_int_equal(shown_in(4), 4);
+}
+
 /* Each session is looked after once in so many ticks, and one that sleeps is asked less often. */
 static void test_sleepers_are_asked_less_often(void **state)
 {
@@ -601,6 +631,7 @@ int main(void)
 		WORLD_TEST(test_idle_and_exit_gone),
 		WORLD_TEST(test_timer),
 		WORLD_TEST(test_sleepers_are_asked_less_often),
+		WORLD_TEST(test_silent_clients_are_shown_less_often),
 		WORLD_TEST(test_exit_gone_while_opening),
 		WORLD_TEST(test_close_waits_for_the_disk),
 		WORLD_TEST(test_debt_signatures_one_at_a_time),
