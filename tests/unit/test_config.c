@@ -197,6 +197,12 @@ static const struct bad bad_node[] = {
 	{NODE "[Relay]\nSessionsPerPayer = 0\n", 4, "SessionsPerPayer: wants"},
 	{NODE "[Relay]\nMaxSessions = 4\nSessionsPerPayer = 5\n", 5, "more than MaxSessions"},
 	{NODE "[Relay]\nIdle = 9\n", 4, "Idle: wants a time"},
+	{NODE "[Relay]\nRate = 50\n", 4,
+	 "Rate: wants a rate with its unit, such as 50 Mbit/s, 800 kbit/s or 1 Gbit/s"},
+	{NODE "[Relay]\nRate = 50 Mbit\n", 4, "Rate: wants a rate with its unit"},
+	{NODE "[Relay]\nRate = 5 MiB\n", 4, "Rate: wants a rate with its unit"},
+	{NODE "[Relay]\nRate = 63 kbit/s\n", 4, "from 64 kbit/s to 100 Gbit/s"},
+	{NODE "[Relay]\nPeerRate = 101 Gbit/s\n", 4, "PeerRate: wants a rate"},
 	{NODE "[Relay]\nIdle = 2 d\n", 4, "Idle: wants"},
 	{NODE "[Relay]\nIdle = 5 minutes\n", 4, "Idle: wants"},
 	{NODE "[Relay]\nIdle = s\n", 4, "Idle: wants"},
@@ -442,7 +448,7 @@ static const char full_node[] =
 	"Announce = 203.0.113.5:4000\n"
 	"[Relay]\n"
 	"Workers = 3\nMaxSessions = 10\nSessionsPerPayer = 2\nSessionsPerAddress = 3\nIdle = 2 "
-	"min\n"
+	"min\nRate = 50 Mbit/s\nPeerRate = 800kbit/s\n"
 	"[Exit]\n"
 	"Interface = wg-x\nWireGuardKey = w.key\nWireGuardPort = 4001\nBackend = KERNEL\n"
 	"AddressPool = fd01::/64\nAddressPool = 10.9.0.0/20\nDNS = 9.9.9.9, 2620:fe::fe\n"
@@ -481,6 +487,8 @@ static void test_full_node(void **state)
 	assert_int_equal(c.sessions_per_payer, 2);
 	assert_int_equal(c.sessions_per_address, 3);
 	assert_int_equal(c.idle_seconds, 120);
+	assert_int_equal(c.rate, 6250000);
+	assert_int_equal(c.peer_rate, 100000);
 	assert_int_equal(c.exit_count, 0);
 	assert_string_equal(c.interface, "wg-x");
 	assert_string_equal(c.wg_key, in_dir("w.key"));

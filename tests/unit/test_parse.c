@@ -138,6 +138,14 @@ static void test_numbers(void **state)
 	assert_true(parse_seconds(&v, "5min") && v == 300);
 	assert_true(parse_seconds(&v, "7") && v == 7);
 	assert_false(parse_seconds(&v, "7 ms"));
+	assert_true(parse_rate(&v, "1 Gbit/s") && v == 125000000);
+	assert_true(parse_rate(&v, "64KBIT/S") && v == 8000);
+	assert_true(parse_rate(&v, "none") && v == 0);
+	assert_true(parse_rate(&v, "0") && v == 0);
+	assert_false(parse_rate(&v, "1.5 Mbit/s"));
+	assert_false(parse_rate(&v, "8 Mbps"));
+	assert_false(parse_rate(&v, "8 MB/s"));
+	assert_false(parse_rate(&v, "8000000"));
 	assert_true(parse_share(&v, "0.0001 %") && v == 1);
 	assert_true(parse_share(&v, "12.5%") && v == 125000);
 	assert_true(parse_share(&v, "100.9999 %") && v == 1009999);
