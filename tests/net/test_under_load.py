@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """All at once, for what goes wrong only then (and for what the thread sanitizer sees only then): sessions at full speed both ways
-with small windows, which move between workers, shake hands, end and open all the time; reloads that add and remove exits; queries.
+with small windows, which move between workers, shake hands, end and open all the time; reloads that change rates and add and remove exits; queries.
 No session is lost, no receipt is wrong, every byte that was sent is billed to one of them, and in = out + drops, exactly."""
 import http.client
 import json
@@ -21,9 +21,11 @@ SECONDS = int(os.environ.get("LOAD_SECONDS", "20"))
 RIGS, CLIENTS, SIZE = 2, 20, 1200
 INITIATION = 148
 QUERIES = ("credits?after=0", "receipts?after=0", "epochs?after=0", "earnings?after=0", "promises", "disputes?after=0")
+# Most of the time something waits for its turn; the last leave all of it through.
+RATES = (("20 Mbit/s", "400 kbit/s"), ("none", "2 Mbit/s"), ("40 Mbit/s", "none"), ("1 Gbit/s", "1 Gbit/s"))
 
 suite = Suite()
-swarm = Swarm("load", Relay={"Workers": 4}, Price={"WindowStart": "256 KiB", "WindowCap": "256 KiB", "ReceiptEvery": "1 s"})
+swarm = Swarm("load", Relay={"Workers": 4, "Rate": "1 Gbit/s", "PeerRate": "100 Mbit/s", "MonthlyCap": "1000 TiB"}, Price={"WindowStart": "256 KiB", "WindowCap": "256 KiB", "ReceiptEvery": "1 s"})
 others = [swarm.lab.dir / f"other{i}.node" for i in range(3)]
 tried = []
 asked = reloads = 0
@@ -41,8 +43,11 @@ def stray(rig, churning):
 
 
 def configure(turn):
-    """Something else each time: exits come and go, what only a restart takes is named, and a mistake changes nothing."""
-    swarm.relay.options["Relay"]["Exit"] = [swarm.descriptor] + [p for i, p in enumerate(others) if turn >> i & 1]
+    """Something else each time: rates, and exits that come and go; what only a restart takes is named, a mistake changes nothing."""
+    relay = swarm.relay.options["Relay"]
+    relay["Rate"], relay["PeerRate"] = RATES[turn % len(RATES)]
+    relay["MonthlyCap"] = f"{1000 + turn % 2} TiB"
+    relay["Exit"] = [swarm.descriptor] + [p for i, p in enumerate(others) if turn >> i & 1]
     swarm.relay.options["Price"]["RelayPerGiB"] = 1000 + turn % 2
     swarm.relay.options["Log"]["Level"] = ("debug", "info", "warn")[turn % 3]
     swarm.relay.options["Node"]["AllowRange"] = ("10.77.0.0/16, fd77::/16", "10.0.0.0/8, fd77::/16", "nonsense")[turn % 7 % 3]
@@ -121,12 +126,17 @@ def main():
         thread.start()
     busy(threads)
     strays.join()
+    configure(len(RATES) - 1)
+    swarm.relay.write()
+    swarm.relay.process.send_signal(signal.SIGHUP)
     status = swarm.relay.status()["relay"]
     moves, opened = sum(a["moves"] for a in answers), sum(a["opened"] for a in answers)
     suite.check(len(answers) == RIGS and moves > 50 and opened > 5, f"{moves} moves, {opened} sessions ended and others opened: {answers}")
     suite.check(asked >= 20 and reloads >= 5 and tried, f"{reloads} reloads, {asked} queries; of {len(tried)} strays {sum(tried)} were let in")
     suite.check(status["receipts_signed"] > 10 * SECONDS, f"{status['receipts_signed']} receipts signed meanwhile, {status['in']['up']['packets']} datagrams came up")
     workers = {s["worker"] for s in swarm.relay.ask("sessions")["sessions"]}
+    waited = status["drops"]["queue"]
+    suite.check(waited["up"]["packets"] > 0, f"what waited too long for its turn was dropped and counted: {waited}")
     suite.check(len(workers) > 2, f"on workers {sorted(workers)}")
 
     for rig in rigs:
