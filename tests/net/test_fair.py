@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Rate and PeerRate on a real daemon with two workers: modest sessions get what they ask for, a greedy one the rest, greedy
 ones the same each; both directions; by reload; and TCP and ping through a real tunnel that has to share."""
+# Runs alone: what sessions get in a time is what it shows.
 import signal
 import threading
 import time

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Overload: as much data as the senders can send, and a flood from faked addresses on top, of each kind that costs a relay
 anything. New clients get their sessions all the same, receipts are signed, nothing is miscounted, and few public keys are touched."""
+# Runs alone: at full speed, with a flood on top.
 import threading
 import time
 
