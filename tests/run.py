@@ -22,7 +22,7 @@ import time
 
 SPEAKING = threading.Lock()
 SANITIZERS = ("ASAN", "TSAN", "UBSAN", "LSAN")
-TIMEOUT = {"unit": 180, "net": 420}
+TIMEOUT = {"unit": 300, "net": 420}
 
 
 def collect(build, kind):
