@@ -131,7 +131,7 @@ def main():
     swarm.relay.process.send_signal(signal.SIGHUP)
     status = swarm.relay.status()["relay"]
     moves, opened = sum(a["moves"] for a in answers), sum(a["opened"] for a in answers)
-    suite.check(len(answers) == RIGS and moves > 50 and opened > 5, f"{moves} moves, {opened} sessions ended and others opened: {answers}")
+    suite.check(len(answers) == RIGS and moves > 50 and opened >= 3, f"{moves} moves, {opened} sessions ended and others opened: {answers}")
     suite.check(asked >= 20 and reloads >= 5 and tried, f"{reloads} reloads, {asked} queries; of {len(tried)} strays {sum(tried)} were let in")
     suite.check(status["receipts_signed"] > 10 * SECONDS, f"{status['receipts_signed']} receipts signed meanwhile, {status['in']['up']['packets']} datagrams came up")
     workers = {s["worker"] for s in swarm.relay.ask("sessions")["sessions"]}
