@@ -202,6 +202,6 @@ class Suite:
         for case in cases:
             try:
                 case()
-            except (Failure, subprocess.SubprocessError, OSError, KeyError, ValueError) as error:
-                self.check(False, f"{case.__name__}: {error}")
+            except Exception as error:
+                self.check(False, f"{case.__name__}: {type(error).__name__}: {error}")
         self.finish()
