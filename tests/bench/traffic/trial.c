@@ -9,7 +9,7 @@
 
 enum {
 	NAP_NS = 20000, /* the shortest sleep */
-	NAP_MOST_NS = 2000000,
+	NAP_MOST_NS = 640000,
 	SERVE_NS = 1000000,   /* the control channels' turn */
 	STALL_NS = 100000000, /* closed loop: nothing came for so long, what is under way is lost */
 	QUIET_NS = 100000000, /* at the end the same */
@@ -94,15 +94,20 @@ static void guests_in_turn(const struct trial *t, uint64_t now, unsigned *came)
 	}
 }
 
-/* For as long as a quarter of the window takes to come back, at the speed so far. */
-static uint64_t pause_ns(const struct trial *t, uint64_t now)
+/*
+ * With the window full: so long that between an eighth and a half of it comes back meanwhile, as it
+ * did the last times. Longer, and the relay has nothing to do; shorter, and the sleeping costs.
+ */
+static void pause_full(struct trial *t)
 {
-	uint64_t got = take_result()->got.packets, ns;
+	uint64_t got = take_result()->got.packets, back = got - t->got_before;
 
-	if (!t->window || !got)
-		return NAP_NS;
-	ns = (now - t->start_ns) * t->window / 4 / got;
-	return ns < NAP_NS ? NAP_NS : ns > NAP_MOST_NS ? NAP_MOST_NS : ns;
+	if (t->window && back > t->window / 2 && t->nap_ns > NAP_NS)
+		t->nap_ns /= 2;
+	else if (t->window && back < t->window / 8 && t->nap_ns < NAP_MOST_NS)
+		t->nap_ns *= 2;
+	t->got_before = got;
+	traffic_nap(t->nap_ns);
 }
 
 /*
@@ -122,7 +127,7 @@ static bool step(struct trial *t, uint64_t now, unsigned *flow)
 	if (take_some(t->way))
 		return true;
 	if (!sends)
-		traffic_nap(pause_ns(t, now));
+		pause_full(t);
 	return false;
 }
 
@@ -200,6 +205,7 @@ void trial_run(struct trial *t)
 	take_stamps(t->way, t->flows, t->stamps);
 	cpu = traffic_clock(CLOCK_PROCESS_CPUTIME_ID);
 	t->start_ns = now_ns();
+	t->nap_ns = NAP_NS;
 	run_loop(t);
 	wait_for_rest(t);
 	cpu = traffic_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu;

@@ -18,6 +18,7 @@ struct trial {
 	unsigned guests; /* so many strangers set up sessions meanwhile */
 	/* what came of it */
 	uint64_t start_ns, sent, not_sent, lost;
+	uint64_t nap_ns, got_before; /* the sender's last sleep: how long, and what had come then */
 };
 
 /* "word=number ..."; false if that cannot be run. */
