@@ -13,7 +13,7 @@
 
 enum {
 	BATCH = 64,
-	READ = 16384,    /* of a message is copied: all of 64 short datagrams in one */
+	READ = 65536,    /* of a message is copied, at most */
 	READ_LONG = 256, /* of one with long datagrams: the first one's head */
 	SHORT = 256,
 	CONTROL = 128,

@@ -12,7 +12,7 @@ struct arrivals {
 };
 
 /* Forgets what came before; datagrams of other runs are counted in totals alone. size: of those to
- * come. */
+ * come, if they are all alike and only the first of a joined buffer need be looked at; else 0. */
 void take_begin(uint32_t run, unsigned size);
 /* Reads at most one batch that has arrived that way; how many buffers, of any run. Never waits. */
 unsigned take_some(enum way way);

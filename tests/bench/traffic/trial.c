@@ -201,7 +201,7 @@ void trial_run(struct trial *t)
 	struct guests guests;
 	uint64_t cpu;
 
-	take_begin(++run, t->size);
+	take_begin(++run, t->guests ? 0 : t->size);
 	take_stamps(t->way, t->flows, t->stamps);
 	cpu = traffic_clock(CLOCK_PROCESS_CPUTIME_ID);
 	t->start_ns = now_ns();
