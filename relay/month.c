@@ -39,12 +39,13 @@ static uint64_t seconds_left(const struct month *m, uint64_t wall_s)
 	return wall_s < m->end_s ? m->end_s - wall_s : 1;
 }
 
-/* What one day of those that are left earns, if nothing is used. */
+/* What one day of those that are left earns if nothing is used; near the end half of what is left,
+ * so that a burst never leaves the rest of the month with nothing. */
 static uint64_t reserve(const struct month *m, uint64_t wall_s)
 {
 	uint64_t left_s = seconds_left(m, wall_s);
 
-	return share(month_left(m), least(DAY_S, left_s), left_s);
+	return share(month_left(m), least(2 * DAY_S, left_s), 2 * left_s);
 }
 
 void month_begin(struct month *m, uint64_t cap, uint64_t wall_s)
