@@ -32,7 +32,7 @@ class Relay:
         self.lab.ip("core", "route add local 10.128.0.0/9 dev lo")
         descriptor = self.lab.dir / "exit.node"
         self.lab.run("core", [BUILD / "tests/net/rig_exit", "-d", descriptor, "10.77.3.2:51900"])
-        self.node = Node(self.lab, "relay", "relay", 2, Relay={"Exit": [descriptor], "Workers": 2, "MaxSessions": 65536, "Idle": "3600 s"},
+        self.node = Node(self.lab, "relay", "relay", 2, Relay={"Exit": [descriptor], "Workers": 2, "MaxSessions": OPEN + 65536, "Idle": "3600 s"},
                          Log={"Level": "info"}).start()
         wait_for(self.node.descriptor.exists, "the relay's descriptor")
         self.rig = Rig(self.lab.argv("core", [BUILD / "tests/net/rig_setups", self.node.descriptor, descriptor, f"10.77.2.2:{PORT}", "10.128.0.1"]))
