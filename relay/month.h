@@ -1,8 +1,8 @@
 /*
  * The pace of a month: what is left of its cap, spread over what is left of its time. What is
  * earned and not used is kept for peak hours, up to what a day earns and to half of all that is
- * left; beyond that it goes back, and the pace of the days to come is faster. Seconds since 1970 say which month it is and
- * how long it lasts; only the monotonic clock earns. Pure, integers only.
+ * left; beyond that it goes back, and the pace of the days to come is faster. Seconds since 1970
+ * say which month it is and how long it lasts; only the monotonic clock earns. Pure, integers only.
  *
  * cap = given (to those who carry) + earned (to be given on demand) + to be earned. Booked is what
  * is durable of them: nothing is given that is not booked.

@@ -13,7 +13,7 @@ SOMETIMES = {"trouble", "error"}
 
 lab, suite = Lab("apidoc"), Suite()
 exit_ = Node(lab, "exit", "exit", 3, Price={"FreeAllowance": 1000000, "ReceiptEvery": "1 s"})
-relay = Node(lab, "relay", "relay", 2, Relay={"Exit": [exit_.descriptor]}, Price={"FreeAllowance": 1000000, "ReceiptEvery": "1 s"})
+relay = Node(lab, "relay", "relay", 2, Relay={"Exit": [exit_.descriptor], "MonthlyCap": "1 TiB"}, Price={"FreeAllowance": 1000000, "ReceiptEvery": "1 s"})
 client = Client(lab, relay, exit_)
 
 

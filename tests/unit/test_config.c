@@ -196,6 +196,10 @@ static const struct bad bad_node[] = {
 	{NODE "[Relay]\nMaxSessions = 4294967297\n", 4, "MaxSessions: wants"},
 	{NODE "[Relay]\nSessionsPerPayer = 0\n", 4, "SessionsPerPayer: wants"},
 	{NODE "[Relay]\nMaxSessions = 4\nSessionsPerPayer = 5\n", 5, "more than MaxSessions"},
+	{NODE "[Relay]\nMonthlyCap = 2 TB\n", 4, "MonthlyCap: wants"},
+	{NODE "[Relay]\nMonthlyCap = none\n", 4, "MonthlyCap: wants"},
+	{NODE "[Relay]\nMonthlyCap = 1048577 TiB\n", 4, "MonthlyCap: wants"},
+	{NODE "[Relay]\nMonthlyCap = 1023 MiB\n", 4, "MonthlyCap: less than 1 GiB"},
 	{NODE "[Relay]\nIdle = 9\n", 4, "Idle: wants a time"},
 	{NODE "[Relay]\nRate = 50\n", 4,
 	 "Rate: wants a rate with its unit, such as 50 Mbit/s, 800 kbit/s or 1 Gbit/s"},
@@ -448,7 +452,7 @@ static const char full_node[] =
 	"Announce = 203.0.113.5:4000\n"
 	"[Relay]\n"
 	"Workers = 3\nMaxSessions = 10\nSessionsPerPayer = 2\nSessionsPerAddress = 3\nIdle = 2 "
-	"min\nRate = 50 Mbit/s\nPeerRate = 800kbit/s\n"
+	"min\nRate = 50 Mbit/s\nPeerRate = 800kbit/s\nMonthlyCap = 2 TiB\n"
 	"[Exit]\n"
 	"Interface = wg-x\nWireGuardKey = w.key\nWireGuardPort = 4001\nBackend = KERNEL\n"
 	"AddressPool = fd01::/64\nAddressPool = 10.9.0.0/20\nDNS = 9.9.9.9, 2620:fe::fe\n"
@@ -489,6 +493,7 @@ static void test_full_node(void **state)
 	assert_int_equal(c.idle_seconds, 120);
 	assert_int_equal(c.rate, 6250000);
 	assert_int_equal(c.peer_rate, 100000);
+	assert_int_equal(c.monthly_cap, UINT64_C(1) << 41);
 	assert_int_equal(c.exit_count, 0);
 	assert_string_equal(c.interface, "wg-x");
 	assert_string_equal(c.wg_key, in_dir("w.key"));
