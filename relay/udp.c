@@ -166,10 +166,12 @@ void udp_out_init(struct udp_out *out, bool offload)
 
 static bool joins(const struct udp_out *out, const struct udp_lane *lane, uint32_t len)
 {
-	const struct udp_message *m = &out->message[lane->message];
+	const struct udp_message *m;
 
-	return lane->message < out->messages && m->lane == lane && len <= m->segment &&
-	       len <= m->room;
+	if (lane->message >= out->messages)
+		return false;
+	m = &out->message[lane->message];
+	return m->lane == lane && len <= m->segment && len <= m->room;
 }
 
 static void open_message(struct udp_out *out, struct udp_lane *lane, const struct net_addr *to,
