@@ -503,6 +503,24 @@ static void test_index_collisions(void **state)
 	assert_int_equal(at(BOB)->down, 96);
 }
 
+/* Where an address is handed from one exit to another, it is whose it was told to be last. */
+static void test_address_of_another_exit(void **state)
+{
+	struct plane_exit heir = exits[EXIT_B];
+
+	(void)state;
+	heir.wg = exits[EXIT_A].wg;
+	handshake(ALICE, 11, 21);
+	assert_int_equal(down_transport(EXIT_A, 11, 64), PASS);
+	forward_set_exit(&f, EXIT_B, &heir);
+	assert_int_equal(down_transport(EXIT_A, 11, 64), DROP_unknown_index);
+	assert_int_equal(down_transport(EXIT_A, 11, 64), DROP_unknown_index);
+	forward_set_exit(&f, EXIT_A, &exits[EXIT_A]);
+	assert_int_equal(down_transport(EXIT_A, 11, 64), PASS);
+	forward_set_exit(&f, EXIT_A, &(struct plane_exit){0});
+	assert_int_equal(down_transport(EXIT_A, 11, 64), DROP_unknown_exit);
+}
+
 static void test_exit_refused(void **state)
 {
 	const struct plane_exit none = {0};
@@ -699,6 +717,7 @@ int main(void)
 		RULE(test_initiation_not_sent),
 		RULE(test_first_initiation_of_two_not_sent),
 		RULE(test_index_collisions),
+		RULE(test_address_of_another_exit),
 		RULE(test_exit_refused),
 		RULE(test_new_destinations),
 		RULE(test_exit_slots_swap),
