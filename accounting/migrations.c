@@ -163,8 +163,8 @@ static const char *const ledger_steps[] = {
 	" before INTEGER NOT NULL CHECK(before >= 0),"
 	" PRIMARY KEY(epoch, session)) STRICT, WITHOUT ROWID;",
 	/* month: 12 * year + 0..11; bytes: that the relay has carried in it, at most */
-	"CREATE TABLE carried(month INTEGER PRIMARY KEY,"
-	" bytes INTEGER NOT NULL CHECK(bytes >= 0)) STRICT;",
+	("CREATE TABLE carried(month INTEGER PRIMARY KEY,"
+	 " bytes INTEGER NOT NULL CHECK(bytes >= 0)) STRICT;"),
 };
 
 static const char *const wallet_steps[] = {
