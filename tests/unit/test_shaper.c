@@ -7,7 +7,7 @@
 
 static void test_one_gets_the_rate_to_the_byte(void **state)
 {
-	static const uint64_t rates[] = {8000, 100003, 1000000, 12500001};
+	static const uint64_t rates[] = {8000, 100003, 1000000, 10000001};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
@@ -106,7 +106,7 @@ static void all_greedy(unsigned workers, const unsigned *on, uint64_t rate, uint
 
 		u->size[DOWN] = i % 3 ? u->size[UP] : 1452;
 	}
-	run(2 * SECOND);
+	run(SECOND);
 	for (unsigned i = 0; i < 10; i++)
 		before[i] = w.user[i].sent;
 	run(3 * SECOND);
@@ -244,7 +244,7 @@ static void test_rates_change(void **state)
 		assert_int_equal(session_of(i)->queued, 0);
 	sent = w.user[0].sent;
 	run(SECOND);
-	assert_near(w.user[0].sent - sent, 4000 * 4 * 1452, 0, "all it wants");
+	assert_near(w.user[0].sent - sent, 4000 * 2 * 1452, 0, "all it wants");
 	end();
 }
 
