@@ -119,25 +119,26 @@ def peer_rate():
 
 ECHO = ("import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind(('0.0.0.0',7))\n"
         "while 1:\n d,a=s.recvfrom(2048)\n s.sendto(d,a)")
-PING = ("import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.connect(('10.77.4.2',7))\ns.settimeout(1)\nt=[]\n"
-        "for i in range(40):\n b=time.monotonic()\n s.send(b'%d'%i)\n try:\n  while s.recv(99)!=b'%d'%i: pass\n"
+PING = ("import socket,sys,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.connect(('10.77.4.2',7))\ns.settimeout(1)\nt=[]\n"
+        "for i in range(int(sys.argv[1])):\n b=time.monotonic()\n s.send(b'%d'%i)\n try:\n  while s.recv(99)!=b'%d'%i: pass\n"
         "  t.append((time.monotonic()-b)*1000)\n except OSError: pass\n time.sleep(0.05)\nprint(*t)")
 
 
-def ping():
-    """Round trips of 40 small datagrams through the tunnel, in milliseconds, least first."""
-    return sorted(map(float, lab.run("client", ["python3", "-c", PING]).stdout.split()))
+def ping(count=40):
+    """Round trips of small datagrams through the tunnel, in milliseconds, least first."""
+    return sorted(map(float, lab.run("client", ["python3", "-c", PING, count]).stdout.split()))
 
 
 def real_tunnel():
     """The tunnel's routes are for the web's network alone, so the protocol clients beside it are not in it."""
     client = Client(lab, relay, exit_, Client={"AllowedIPs": "10.77.4.0/24"})
     client.up()
-    before, start = moved(relay.status()["relay"]), time.monotonic()
+    before = moved(relay.status()["relay"])
     _, seconds = download(lab, "http://10.77.4.2/blob")
-    carried = (moved(relay.status()["relay"]) - before) / RATE / (time.monotonic() - start)
+    carried = (moved(relay.status()["relay"]) - before) / RATE / seconds
     suite.check(carried >= 0.9, f"TCP alone fills {carried:.3f} of Rate: {BLOB / seconds / MBIT:.2f} of 8 Mbit/s are payload")
     lab.start("web", ["python3", "-c", ECHO])
+    wait_for(lambda: ping(1), "the echo")
     idle = ping()
     flood = threading.Thread(target=rig.ask, args=(f"mix 4000 {SIZE} " + " ".join(["0"] * 8 + [str(FULL), str(FULL)]),))
     flood.start()

@@ -141,6 +141,20 @@ static void test_greedy_ones_get_the_same(void **state)
 	}
 }
 
+/* A round of thirty greedy ones takes 60 ms. */
+static void test_who_asks_for_little_is_served_at_once(void **state)
+{
+	(void)state;
+	begin(1, 1000000, RATE_UNLIMITED);
+	for (int i = 0; i < 30; i++)
+		add(0, GREEDY, 1452);
+	add(0, 5000, 1000);
+	(void)measure(2);
+	assert_true(w.user[30].packets >= 9);
+	assert_true(w.user[30].oldest_ns <= 5 * MS);
+	end();
+}
+
 /* A direction that wants all does not hold up the other one of its own session. */
 static void test_acknowledgements_do_not_wait_for_data(void **state)
 {
@@ -557,6 +571,7 @@ int main(void)
 		cmocka_unit_test(test_threads_may_be_late),
 		cmocka_unit_test(test_modest_ones_get_what_they_ask_for),
 		cmocka_unit_test(test_greedy_ones_get_the_same),
+		cmocka_unit_test(test_who_asks_for_little_is_served_at_once),
 		cmocka_unit_test(test_acknowledgements_do_not_wait_for_data),
 		cmocka_unit_test(test_a_peer_gets_its_rate_to_the_byte),
 		cmocka_unit_test(test_both_rates),
