@@ -3,7 +3,7 @@ from html import escape
 
 from table import Matrix
 
-LEFT, PANEL, GAP, TOP, LINE = 150, 390, 130, 96, 19
+LEFT, PANEL, GAP, TOP, LINE = 150, 390, 130, 100, 19
 COLOURS = {"own": "#2a78b5", "beyond": "#8fc1e3", "p50": "#2a78b5", "p99": "#d9822b"}
 SHORT = {"wire": "wire", "routing": "plain routing", "dnat": "nftables DNAT", "nginx": "nginx stream", "coturn": "coturn",
          "culvert": "culvertd, 1 worker", "culvert2": "culvertd, 2 workers"}
@@ -99,8 +99,8 @@ def svg(result):
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
              f"<title>Culvert beside other relays</title>{STYLE}", f'<rect width="{width}" height="{height}" class="page"/>',
              text(8, 24, f"What a datagram costs to relay: {points[0][2]} flows in bursts of {section['burst']}, one relay core", "title"),
-             *legend(48), *axes[0].grid(TOP, bottom - LINE, "ns of CPU time for one delivered datagram"),
-             *axes[1].grid(TOP, bottom - LINE, f"us of one-way delay added, {section['latency_pps'] // 1000} kpps")]
+             *legend(48), *axes[0].grid(TOP - 4, bottom - LINE, "ns of CPU time for one delivered datagram"),
+             *axes[1].grid(TOP - 4, bottom - LINE, f"us of one-way delay added, {section['latency_pps'] // 1000} kpps")]
     for i, point in enumerate(points):
         parts += group(m, point, axes, TOP + i * step)
     parts += [text(8, height - 12, f"make bench, medians of {len(section['points'][0]['rounds'])} rounds. {result['machine']}", "small dim"), "</svg>"]

@@ -143,6 +143,8 @@ static void run_loop(struct trial *t)
 		if (now - served > SERVE_NS) {
 			guests_in_turn(t, now, &came);
 			traffic_serve();
+			if (t->guests && t->way != WAY_UP)
+				take_some(WAY_UP); /* their handshakes */
 			served = now;
 		}
 	}
