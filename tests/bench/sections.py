@@ -122,7 +122,7 @@ def at_load(way, direction, size, pps, ms):
     t = way.trial(direction, **burst(size, 64), pps=pps, ms=ms, guests=4)
     went = way.node.status()["relay"]["out"][direction]["packets"] - before
     return {"direction": direction, "size": size, "offered": t["sent"] * 1e3 / ms, "goodput": went * 1e9 / t["ns"],
-            "loss": max(1 - went / max(t["sent"], 1), 0), "guests": t["guests"]}
+            "loss": max(1 - went / max(t["sent"], 1), 0), "own": t["own"] * t["received"] / max(went, 1), "guests": t["guests"]}
 
 
 def idle_relay(bench, sessions):

@@ -129,13 +129,13 @@ def offload_lines(rows):
 def overload_lines(rows):
     yield "Below and beyond saturation: Culvert with 1 worker, 64 flows in bursts of 8; 4 strangers set up a session and ask for the descriptor meanwhile."
     yield "crowded: somebody else takes most of the relay's core, so that the generator can offer twice what goes; most: the highest `sent on` of its lines"
-    yield (f"  {'kpps':27}{'offered':>9}{'x most':>8}{'sent on':>9}{'of most':>9}{'lost':>8}"
+    yield (f"  {'kpps':27}{'offered':>9}{'x most':>8}{'sent on':>9}{'of most':>9}{'lost':>8}{'own ns':>8}"
            f" |{'set up':>8}{'slowest ms':>12}{'answered':>10}{'slowest ms':>12}")
     for row in rows:
         most = max(r["goodput"] for r in rows if all(r[k] == row[k] for k in ("crowded", "direction", "size"))) if row["crowded"] else None
         g, words = row["guests"], f"{'crowded, ' if row['crowded'] else ''}{row['direction']}, {row['size']} bytes"
         yield (f"  {words:27}{row['offered'] / 1e3:9.1f}{number(most and row['offered'] / most, 8, 2)}{row['goodput'] / 1e3:9.1f}"
-               f"{share(most and row['goodput'] / most):>9}{row['loss']:8.2%} |"
+               f"{share(most and row['goodput'] / most):>9}{row['loss']:8.2%}{row['own']:8.0f} |"
                f"{str(g['ready']) + '/' + str(g['came']):>8}{g['ready_ns'] / 1e6:12.1f}{str(g['answered']) + '/' + str(g['asked']):>10}{g['answered_ns'] / 1e6:12.1f}")
     yield ""
 

@@ -36,7 +36,7 @@ def result():
         "sections": {
             "matrix": {"points": points, "rss_kib": {"culvert": 2048}, "latency_pps": 20000, "burst": 8},
             "offload": [{"direction": "up", "size": 148, "cut": cut, "way": way, "rounds": [best] * 3} for cut in table.CUTS for way in ("wire", "culvert")],
-            "overload": [{"crowded": True, "direction": "up", "size": 148, "offered": 100.0 * f, "goodput": 100.0 - 9 * f, "loss": 0.1, "guests": guests} for f in (0, 1, 2)],
+            "overload": [{"crowded": True, "direction": "up", "size": 148, "offered": 100.0 * f, "goodput": 100.0 - 9 * f, "loss": 0.1, "own": 1000.0, "guests": guests} for f in (0, 1, 2)],
             "idle": [{"sessions": n, "direction": "up", "rounds": [best] * 3, "rss_kib": 1024, "setup_s": 2.0} for n in (64, 1000)],
             "window": [{"window": "1 MiB", "delay_ms": d, "bytes_s": 1e6, "offered": 1e7} for d in (0, 100)],
         },
