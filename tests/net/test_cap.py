@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """MonthlyCap at the end of a month: more is wanted than is left, the relay is killed in the middle; what is left is never exceeded,
 flows to the end, and the new month goes on. The relay's wall clock is set by the test (clock.c)."""
+# Runs alone: what flows in a time is what it shows.
 import calendar
 import mmap
 import os
