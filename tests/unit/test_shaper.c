@@ -470,7 +470,8 @@ static void random_step(void)
 		worker = w.user[who].worker;
 		shaper_begin(w.shaper[worker], w.now);
 		for (uint64_t i = dice(dice(10) ? 50 : 3000); i; i--)
-			(void)offer_data(who, dice(2), (uint32_t)(32 + dice(1500)));
+			(void)offer_data(who, dice(2) ? DIRECTION_DOWN : DIRECTION_UP,
+					 (uint32_t)(32 + dice(1500)));
 	}
 	for (unsigned i = 0; i < w.workers; i++)
 		check_balance(i);
