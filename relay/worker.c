@@ -19,6 +19,10 @@ static_assert(sizeof(struct relay_counters) % sizeof(uint64_t) == 0, "counters a
 enum {
 	/* Orders before datagrams have their turn. */
 	ORDERS_PER_TURN = 128,
+	/* Batches of one socket before the other one and the orders get their turn; and messages of
+	 * one that leaves hardly any behind. */
+	BATCHES_PER_TURN = 8,
+	SMALL_BATCH = 8,
 };
 
 /*
@@ -258,15 +262,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	turn_end(w);
 }
 
-/*
- * One batch: in by one socket, each judged in order, out by the other. If more came meanwhile the
- * loop says so; but first it is the other socket's turn, and the orders'.
- */
+/* What one look brought: each judged in order, out by the other socket. */
 static void carry(struct worker *w, enum relay_direction direction)
 {
 	unsigned count;
 
-	udp_receive(direction == DIRECTION_UP ? w->sockets.client : w->sockets.exit, &w->in);
 	w->forward.counters.messages_in += w->in.count;
 	if (w->shaper)
 		shaper_begin(w->shaper, clock_ns());
@@ -279,16 +279,47 @@ static void carry(struct worker *w, enum relay_direction direction)
 	turn_end(w);
 }
 
+static bool look(struct worker *w, enum relay_direction direction)
+{
+	udp_receive(direction == DIRECTION_UP ? w->sockets.client : w->sockets.exit, &w->in);
+	return w->in.count > 0;
+}
+
+/* A small batch may have a next one close behind, so it may be looked for before sleeping. */
+static bool look_again(struct worker *w, enum relay_direction direction)
+{
+	if (w->in.count > SMALL_BATCH)
+		return false;
+	for (unsigned looks = patience_looks(&w->patience); looks; looks--)
+		if (look(w, direction)) {
+			patience_paid(&w->patience);
+			return true;
+		}
+	return false;
+}
+
+/* If more came meanwhile the loop says so; but first it is the other socket's turn, and the
+ * orders'. */
+static void carry_some(struct worker *w, enum relay_direction direction)
+{
+	bool more = look(w, direction);
+
+	for (int i = 0; more; i++) {
+		carry(w, direction);
+		more = i + 1 < BATCHES_PER_TURN && look_again(w, direction);
+	}
+}
+
 static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	carry(arg, DIRECTION_UP);
+	carry_some(arg, DIRECTION_UP);
 }
 
 static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	carry(arg, DIRECTION_DOWN);
+	carry_some(arg, DIRECTION_DOWN);
 }
 
 /* ---- orders -------------------------------------------------------------------------------------

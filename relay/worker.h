@@ -13,6 +13,7 @@
 #include "base/ring.h"
 #include "proto/messages.h"
 #include "relay/forward.h"
+#include "relay/patience.h"
 #include "relay/shaper.h"
 
 enum {
@@ -124,6 +125,7 @@ struct worker {
 	uint32_t max_sessions, due_first, due_count;
 	struct datagram ahead[WORKER_AHEAD];        /* being judged */
 	struct passage passages[UDP_OUT_DATAGRAMS]; /* of what is in `out`, in order */
+	struct patience patience;
 	struct udp_in in;
 	struct udp_out out;
 };
