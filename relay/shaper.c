@@ -31,6 +31,8 @@ enum {
 	ROUND_SHIFT = 8, /* rounds are told in 1/256 bytes */
 	CHUNK_MAX = 1 << 16,
 	FORGIVEN_BURSTS = 2,
+	/* Whatever data left of its deficit, a session has a quantum for handshakes. */
+	HANDSHAKE_CREDIT = 2 * SHAPER_QUANTUM,
 };
 #define BED_NS          (RATE_SECOND / 1000)
 #define UNTOLD_NS       (RATE_SECOND / 100) /* nobody tells a worker that more is allowed */
@@ -317,6 +319,13 @@ static bool is_handshake(const struct datagram *d)
 	return d->data[0] != MESSAGE_WG_TRANSPORT;
 }
 
+/* Its handshakes are paid for by its next turns, lest it has more than its share by sending nothing
+ * else: an exit may send as many as it likes. */
+static bool goes_first(const struct backlog *b)
+{
+	return b->count[BACKLOG_HANDSHAKES] && b->deficit > -HANDSHAKE_CREDIT;
+}
+
 static void hold(struct shaper *s, enum relay_direction direction, const struct datagram *d,
 		 const struct passage *p)
 {
@@ -333,7 +342,7 @@ static void hold(struct shaper *s, enum relay_direction direction, const struct 
 		b->deficit = SHAPER_QUANTUM;
 		list_add(s, b, LIST_NEW);
 	}
-	if (queue == BACKLOG_HANDSHAKES && b->list != LIST_HANDSHAKES) {
+	if (queue == BACKLOG_HANDSHAKES && b->list != LIST_HANDSHAKES && goes_first(b)) {
 		if (b->list >= LIST_BEDS) {
 			s->asleep--;
 			begin_waiting(s);
@@ -415,7 +424,7 @@ static struct backlog *in_turn(struct shaper *s)
 		if (list > LIST_OLD)
 			return NULL;
 		b = &s->shared->sessions[s->lists[list].head];
-		if (list == LIST_HANDSHAKES && b->count[BACKLOG_HANDSHAKES])
+		if (list == LIST_HANDSHAKES && goes_first(b))
 			return b;
 		if (list != LIST_HANDSHAKES && b->packets && b->deficit > 0)
 			return b;

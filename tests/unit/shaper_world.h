@@ -191,6 +191,8 @@ static void count_sent(uint32_t who, enum relay_direction direction, const struc
 	struct user *u = &w.user[who];
 	uint64_t number;
 
+	if (d->data[0] == MESSAGE_WG_RESPONSE && ok)
+		u->sent += d->len;
 	if (d->data[0] != MESSAGE_WG_TRANSPORT)
 		return;
 	number = le64_get(((const struct message_transport *)d->data)->counter);

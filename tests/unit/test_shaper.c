@@ -366,6 +366,36 @@ static void test_handshakes_go_first(void **state)
 	end();
 }
 
+/* An exit may send answers without end, and they are billed; but whoever pays for them has no more
+ * than its share by it. */
+static void endless_answers(unsigned workers)
+{
+	const uint64_t rate = 1000000;
+	struct message_response response;
+
+	begin(workers, rate, RATE_UNLIMITED);
+	add(0, 0, 0);
+	add(workers - 1, GREEDY, 1452);
+	fakewg_response(&response, 5000, CLIENT_INDEX);
+	for (int i = 0; i < 3000; i++) {
+		shaper_begin(w.shaper[0], w.now + w.step);
+		for (int n = 0; n < 20; n++)
+			(void)offer(0, DOWN, (const void *)&response, sizeof(response));
+		w.wake[0] = w.now;
+		run(MS);
+	}
+	assert_near(w.user[0].sent, 3 * rate / 2, rate / 10, "answers");
+	assert_near(w.user[1].sent, 3 * rate / 2, rate / 10, "data");
+	end();
+}
+
+static void test_answers_are_within_a_share(void **state)
+{
+	(void)state;
+	endless_answers(1);
+	endless_answers(2);
+}
+
 static void test_an_exit_that_went_gets_nothing(void **state)
 {
 	(void)state;
@@ -581,6 +611,7 @@ int main(void)
 		cmocka_unit_test(test_a_full_pool_is_taken_from_the_longest),
 		cmocka_unit_test(test_nothing_waits_for_long),
 		cmocka_unit_test(test_handshakes_go_first),
+		cmocka_unit_test(test_answers_are_within_a_share),
 		cmocka_unit_test(test_an_exit_that_went_gets_nothing),
 		cmocka_unit_test(test_who_leaves_has_final_counters),
 		cmocka_unit_test(test_worlds),
