@@ -381,6 +381,10 @@ static void drop_old(struct shaper *s, struct backlog *b)
 		while (b->count[queue] && b->packets > SHAPER_KEEP &&
 		       s->now_ns - backlog_first(&s->pool, b, queue)->since_ns > SHAPER_DELAY)
 			drop_first(s, b, queue);
+	while (b->count[BACKLOG_HANDSHAKES] &&
+	       s->now_ns - backlog_first(&s->pool, b, BACKLOG_HANDSHAKES)->since_ns >
+		       SHAPER_HANDSHAKE_DELAY)
+		drop_first(s, b, BACKLOG_HANDSHAKES);
 }
 
 static void sleep_until(struct shaper *s, struct backlog *b, uint32_t bytes)
@@ -470,6 +474,8 @@ struct backlog_packet *shaper_next(struct shaper *s)
 		uint32_t len;
 
 		drop_old(s, b);
+		if (!b->packets)
+			continue;
 		queue = queue_of(b);
 		len = backlog_first(&s->pool, b, queue)->datagram.len;
 		if (!peer_has(s, b, len)) {

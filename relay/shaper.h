@@ -15,9 +15,10 @@ enum {
 	SHAPER_PACKETS = 4096,       /* buffers of a worker: 8 MiB */
 	SHAPER_KEEP = 4,             /* packets of a session that may be older than the limit */
 };
-#define SHAPER_DELAY   (RATE_SECOND / 10) /* what waited longer is of no use to a tunnel */
-#define SHAPER_NEVER   UINT64_MAX
-#define SHAPER_BACKOFF (RATE_SECOND / 2000) /* the timer comes at most so often */
+#define SHAPER_DELAY           (RATE_SECOND / 10) /* what waited longer is of no use to a tunnel */
+#define SHAPER_HANDSHAKE_DELAY (5 * RATE_SECOND)  /* by then WireGuard has begun another */
+#define SHAPER_NEVER           UINT64_MAX
+#define SHAPER_BACKOFF         (RATE_SECOND / 2000) /* the timer comes at most so often */
 
 /* PeerRate, which every worker keeps for itself. */
 struct shaper_terms {

@@ -396,6 +396,33 @@ static void test_answers_are_within_a_share(void **state)
 	endless_answers(2);
 }
 
+/* Where nothing may be carried for days, its client has begun another one long ago. */
+static void test_old_handshakes_are_dropped(void **state)
+{
+	struct message_initiation initiation;
+
+	(void)state;
+	begin(1, RATE_UNLIMITED, RATE_UNLIMITED);
+	rate_bound(&w.shared->rate);
+	add(0, 0, 0);
+	add(0, 0, 0);
+	for (uint32_t i = 0; i < 20; i++) {
+		forward_tick(&w.forward[0]);
+		shaper_begin(w.shaper[0], w.now);
+		fakewg_initiation(&initiation, 70 + i, mac1_key);
+		assert_true(offer(i % 2, UP, (const void *)&initiation, sizeof(initiation)));
+		drain(0);
+		w.now += SECOND;
+	}
+	rate_unbound(&w.shared->rate);
+	shaper_begin(w.shaper[0], w.now);
+	drain(0);
+	assert_int_equal(w.forward[0].counters.out[UP].packets, 5);
+	assert_int_equal(w.forward[0].counters.drop[UP][DROP_queue].packets, 15);
+	check_balance(0);
+	end();
+}
+
 static void test_an_exit_that_went_gets_nothing(void **state)
 {
 	(void)state;
@@ -612,6 +639,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_waits_for_long),
 		cmocka_unit_test(test_handshakes_go_first),
 		cmocka_unit_test(test_answers_are_within_a_share),
+		cmocka_unit_test(test_old_handshakes_are_dropped),
 		cmocka_unit_test(test_an_exit_that_went_gets_nothing),
 		cmocka_unit_test(test_who_leaves_has_final_counters),
 		cmocka_unit_test(test_worlds),
