@@ -53,7 +53,7 @@ struct relay_counters {
 	struct relay_tally unanswered;
 	uint64_t control_in, control_malformed, control_lost;
 	uint64_t messages_in, messages_out;
-	uint64_t offload_refused; /* destinations whose path takes no message of several */
+	uint64_t offload_refused; /* destinations whose path refused a message of several */
 };
 
 extern const char *const relay_drop_names[DROP_COUNT];

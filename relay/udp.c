@@ -174,6 +174,12 @@ static bool joins(const struct udp_out *out, const struct udp_lane *lane, uint32
 	return m->lane == lane && len <= m->segment && len <= m->room;
 }
 
+/* May be others with it in a message. */
+static bool may_join(const struct udp_out *out, const struct udp_lane *lane, uint32_t len)
+{
+	return out->offload && (!lane->refused || len < lane->refused);
+}
+
 static void open_message(struct udp_out *out, struct udp_lane *lane, const struct net_addr *to,
 			 const struct datagram *d)
 {
@@ -185,7 +191,7 @@ static void open_message(struct udp_out *out, struct udp_lane *lane, const struc
 	m->segment = d->len;
 	m->several = m->taken = false;
 	m->room = 0;
-	if (out->offload && !lane->alone && most > d->len)
+	if (may_join(out, lane, d->len))
 		m->room = (most < UDP_MESSAGE_BYTES ? most : UDP_MESSAGE_BYTES) - d->len;
 	net_addr_to_sockaddr(&m->to, to);
 	header->msg_hdr.msg_iov[0] = (struct iovec){(void *)(uintptr_t)d->data, d->len};
@@ -277,13 +283,17 @@ static bool send_apart(int fd, struct udp_out *out, unsigned message)
 static bool refuse(int fd, struct udp_out *out, unsigned message, int error)
 {
 	struct udp_message *m = &out->message[message];
+	uint16_t least;
 
 	/* By its path, or its address: then so it is with the datagram, but not with the rest. */
 	if (!m->several || (error != EMSGSIZE && error != EINVAL && error != EIO))
 		return true;
-	if (!m->lane->alone)
+	if (!m->lane->refused)
 		out->refused++;
-	m->lane->alone = true;
+	/* What is too long says nothing about what is shorter, and may be one client's of many. */
+	least = error == EIO ? 1 : (uint16_t)m->segment;
+	if (!m->lane->refused || least < m->lane->refused)
+		m->lane->refused = least;
 	return send_apart(fd, out, message);
 }
 

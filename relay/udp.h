@@ -45,7 +45,7 @@ struct datagram {
  */
 struct udp_lane {
 	uint16_t message;
-	bool alone; /* its path refused a message of several datagrams: never again */
+	uint16_t refused; /* several so long or longer its path takes in no message; 0: none yet */
 };
 
 /* For a cmsg of an int (UDP_GRO) or of a uint16_t (UDP_SEGMENT). */
@@ -83,7 +83,7 @@ struct udp_message {
 struct udp_out {
 	bool offload;
 	unsigned messages, datagrams;
-	uint64_t refused;              /* destinations whose path refused offload, ever */
+	uint64_t refused;              /* destinations whose path refused a message, ever */
 	bool sent[UDP_OUT_DATAGRAMS];  /* after udp_send, in the order of udp_add */
 	uint8_t of[UDP_OUT_DATAGRAMS]; /* the message each datagram is in */
 	struct udp_message message[UDP_OUT_MESSAGES];
@@ -131,9 +131,9 @@ static inline bool udp_full(const struct udp_out *out)
 void udp_add(struct udp_out *out, struct udp_lane *lane, const struct net_addr *to,
 	     const struct datagram *d);
 /*
- * Sends all and says in sent[] what the kernel took. A message of several that the path refuses
- * (EMSGSIZE, EINVAL, EIO) is sent again datagram by datagram, and so is all for that destination
- * from then on. The next udp_add starts anew.
+ * Sends all and says in sent[] what the kernel took. A message of several that the path refuses is
+ * sent again datagram by datagram, and to that destination from then on so are all datagrams that
+ * are so long or longer (EMSGSIZE, EINVAL), or all (EIO). The next udp_add starts anew.
  */
 void udp_send(int fd, struct udp_out *out);
 

@@ -554,13 +554,13 @@ static void test_new_destinations(void **state)
 	const struct plane_session last = s->state;
 
 	(void)state;
-	f.exits[EXIT_A].lane.alone = true;
+	f.exits[EXIT_A].lane.refused = 1;
 	forward_set_exit(&f, EXIT_A, &exits[EXIT_A]);
-	assert_false(f.exits[EXIT_A].lane.alone);
-	s->lane.alone = true;
+	assert_false(f.exits[EXIT_A].lane.refused);
+	s->lane.refused = 1;
 	sessions_retire(f.sessions, s);
 	assert_true(sessions_install(f.sessions, &last, NULL));
-	assert_false(sessions_at(f.sessions, ALICE)->lane.alone);
+	assert_false(sessions_at(f.sessions, ALICE)->lane.refused);
 }
 
 /* A slot that is emptied after its address went to another slot takes nothing with it. */

@@ -47,6 +47,7 @@ int __wrap_setsockopt(int s, int level, int name, const void *value, socklen_t l
 static struct {
 	int several;      /* errno for messages of several datagrams */
 	unsigned port;    /* ... to this port only, if not 0 */
+	uint16_t mtu;     /* ... whose datagrams are longer, if not 0 */
 	int any;          /* errno for every message */
 	int interrupted;  /* so many EINTR first */
 	int single;       /* errno for a datagram sent alone after... */
@@ -58,9 +59,12 @@ static struct {
 static bool refuses(const struct msghdr *m)
 {
 	const struct sockaddr_in6 *to = m->msg_name;
+	uint16_t segment;
 
-	return kernel.any || (kernel.several && m->msg_controllen &&
-			      (!kernel.port || ntohs(to->sin6_port) == kernel.port));
+	if (kernel.any || !kernel.several || !m->msg_controllen)
+		return kernel.any;
+	memcpy(&segment, CMSG_DATA((const struct cmsghdr *)m->msg_control), sizeof(segment));
+	return (!kernel.port || ntohs(to->sin6_port) == kernel.port) && segment > kernel.mtu;
 }
 
 int __wrap_sendmmsg(int s, struct mmsghdr *m, unsigned n, int flags)
@@ -369,8 +373,8 @@ static void refused_with(int error)
 	assert_sent(14);
 	assert_int_equal(kernel.singles, 5);
 	assert_int_equal(out.refused, 1);
-	assert_true(peers[1].lane.alone);
-	assert_false(peers[0].lane.alone || peers[2].lane.alone);
+	assert_int_equal(peers[1].lane.refused, error == EIO ? 1 : 700);
+	assert_false(peers[0].lane.refused || peers[2].lane.refused);
 	/* For good, and without asking again; the others as before. */
 	kernel.refused = 0;
 	kernel.several = 0;
@@ -392,6 +396,29 @@ static void test_refused(void **state)
 		tear_down(state);
 		set_up(state);
 	}
+}
+
+/* One client's long datagrams do not take from an exit's others that they leave together. */
+static void test_refused_by_length(void **state)
+{
+	(void)state;
+	kernel.several = EMSGSIZE;
+	kernel.mtu = 1472;
+	for (uint32_t len = 2000; len > 1400; len -= 100)
+		for (int i = 0; i < 3; i++)
+			give(&peers[0], len, 0);
+	assert_sent(18);
+	assert_int_equal(out.refused, 1);
+	assert_int_equal(kernel.singles, 18);
+	kernel.refused = 0;
+	for (int i = 0; i < 3; i++)
+		give(&peers[0], 1452, 0);
+	assert_int_equal(out.messages, 1);
+	for (int i = 0; i < 3; i++)
+		give(&peers[0], 1500, 0);
+	assert_int_equal(out.messages, 4);
+	assert_sent(6);
+	assert_int_equal(kernel.refused, 0);
 }
 
 /* Two messages to one destination in hand: both are sent apart, and it is one destination. */
@@ -417,7 +444,7 @@ static void test_other_errors(void **state)
 	udp_send(fd, &out);
 	assert_false(out.sent[0] || out.sent[1]);
 	assert_true(out.sent[2]);
-	assert_false(peers[0].lane.alone);
+	assert_false(peers[0].lane.refused);
 	assert_int_equal(kernel.singles, 0);
 	assert_came();
 }
@@ -438,7 +465,7 @@ static void test_socket_full(void **state)
 		udp_send(fd, &out);
 		assert_true(out.sent[0] && out.sent[4]); /* one message, before the others */
 		assert_false(out.sent[1] || out.sent[2] || out.sent[3]);
-		assert_false(peers[1].lane.alone);
+		assert_false(peers[1].lane.refused);
 		assert_came();
 	}
 }
@@ -497,7 +524,7 @@ static void test_nobody_there(void **state)
 	udp_send(fd, &out);
 	assert_false(out.sent[0]);
 	assert_true(out.sent[1]);
-	assert_false(lane.alone); /* a single datagram says nothing about several */
+	assert_false(lane.refused); /* a single datagram says nothing about several */
 	assert_int_equal(kernel.singles, 0);
 	assert_int_equal(out.refused, 0);
 	assert_came();
@@ -681,6 +708,7 @@ int main(void)
 		TEST(test_old_lane),
 		TEST(test_any_order),
 		TEST(test_refused),
+		TEST(test_refused_by_length),
 		TEST(test_refused_twice_in_hand),
 		TEST(test_other_errors),
 		TEST(test_socket_full),
