@@ -285,13 +285,12 @@ static bool is_replay(const struct control_server *s, const uint8_t key[static K
 }
 
 /* True if a client from there may not have a channel, unless it has one already. */
-static bool crowded(struct control_server *s, const struct net_addr *from,
+static bool crowded(struct control_server *s, const struct ratelimit_net *net,
 		    const uint8_t key[static KEY_LEN])
 {
-	const struct ratelimit_net net = ratelimit_net(from);
 	uint32_t peer = table_find(s->by_key, key);
 
-	if (crowd_admits(s->crowd, &net) ||
+	if (crowd_admits(s->crowd, net) ||
 	    (peer != TABLE_NONE && s->peers[peer].held[CURRENT] != TABLE_NONE))
 		return false;
 	s->counters.crowded++;
@@ -407,6 +406,7 @@ static bool admit(struct control_server *s, const struct control_path *from,
 static void on_initiation(struct control_server *s, const struct control_path *from,
 			  const struct message_initiation *msg)
 {
+	const struct ratelimit_net net = ratelimit_net(&from->addr);
 	struct noise_handshake hs;
 	uint8_t timestamp[TIMESTAMP_LEN];
 	struct slot *slot;
@@ -417,7 +417,7 @@ static void on_initiation(struct control_server *s, const struct control_path *f
 		s->counters.bad_handshake++;
 	} else if (is_replay(s, hs.remote_static, timestamp)) {
 		s->counters.replayed_handshake++;
-	} else if (!crowded(s, &from->addr, hs.remote_static)) {
+	} else if (!crowded(s, &net, hs.remote_static)) {
 		slot = slot_for(s, from, hs.remote_static, timestamp);
 		if (slot)
 			answer_initiation(s, from, &hs, slot, le32_get(msg->sender));
@@ -429,12 +429,19 @@ static void on_initiation(struct control_server *s, const struct control_path *f
 
 /* ---- transport ------------------------------------------------------------------------------ */
 
-/* The client has shown that it holds the keys of this handshake: only now does it replace. */
-static void slot_confirm(struct control_server *s, uint32_t i, uint64_t now_ms)
+/*
+ * The client has shown that it holds the keys of this handshake: only now does it replace. False if
+ * its network has its part by now, for others of its handshakes were answered at the same time.
+ */
+static bool slot_confirm(struct control_server *s, uint32_t i, uint64_t now_ms)
 {
 	struct peer *p = &s->peers[s->slots[i].peer];
 	uint32_t last = p->held[CURRENT];
 
+	if (crowded(s, &s->slots[i].net, p->key)) {
+		slot_free(s, i);
+		return false;
+	}
 	slot_release(s, i);
 	slot_drop(s, p->held[PREVIOUS]);
 	if (last != TABLE_NONE) {
@@ -443,6 +450,7 @@ static void slot_confirm(struct control_server *s, uint32_t i, uint64_t now_ms)
 		s->slots[last].dies_ms = now_ms + REPLACED_MS;
 	}
 	slot_hold(s, i, CURRENT);
+	return true;
 }
 
 static void on_transport(struct control_server *s, const struct control_path *from,
@@ -468,8 +476,8 @@ static void on_transport(struct control_server *s, const struct control_path *fr
 	/* A straggler from where the client was before does not move the path back. */
 	if (le64_get(head->counter) + 1 == slot->ch.receive_top)
 		slot->path = *from;
-	if (slot->standing == UNCONFIRMED)
-		slot_confirm(s, i, now_ms);
+	if (slot->standing == UNCONFIRMED && !slot_confirm(s, i, now_ms))
+		return;
 	if (slot->standing == CURRENT)
 		slot->dies_ms = now_ms + UNUSED_MS;
 	s->counters.requests++;

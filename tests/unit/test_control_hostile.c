@@ -2,6 +2,7 @@
 #include <malloc.h>
 
 #include "tests/unit/control_world.h"
+#include "control/crowd.c"
 
 /* ---- allocations ---------------------------------------------------------------------------- */
 
@@ -414,6 +415,30 @@ static void a_network_has_its_part_of_the_channels(void **state)
 	assert_int_equal(w.people[5].answers, 1);
 }
 
+/* Nor has it more if it shakes hands many times before it speaks. */
+static void handshakes_begun_at_once_fill_no_more(void **state)
+{
+	int answers = 0;
+
+	(void)state;
+	control_server_destroy(w.server);
+	w.config.max_channels = 16;
+	w.config.channels_per_network = 3;
+	start_server();
+	for (int i = 0; i < 14; i++)
+		assert_true(ask(add_client(i), 3000));
+	pass(3500);
+	for (int i = 0; i < 14; i++)
+		answers += w.people[i].answers;
+	assert_int_equal(answers, 9);
+	assert_true(count()->crowded > 0);
+	control_client_restart(w.people[0].c);
+	assert_true(ask(&w.people[0], 1000));
+	pass(1100);
+	pass(UNUSED_MS + UNCONFIRMED_MS);
+	assert_int_equal(w.server->crowd->taken, 0);
+}
+
 /* A faked address is counted against nobody. */
 static void nobody_fills_anothers_part(void **state)
 {
@@ -616,6 +641,7 @@ int main(void)
 		TEST(under_load_a_cookie_comes_before_any_public_key),
 		TEST(cookies_are_bounded),
 		TEST(a_network_has_its_part_of_the_channels),
+		TEST(handshakes_begun_at_once_fill_no_more),
 		TEST(nobody_fills_anothers_part),
 		TEST(costly_requests_are_bounded),
 		TEST(a_full_table_refuses_and_recovers),
