@@ -651,8 +651,10 @@ void control_server_destroy(struct control_server *s)
 		return;
 	if (s->sweep)
 		event_free(s->sweep);
-	if (s->slots)
-		crypto_wipe(s->slots, s->max_slots * sizeof(*s->slots));
+	/* Free ones are clean, and may never have been in memory. */
+	for (uint32_t i = 0; s->slots && i < s->max_slots; i++)
+		if (s->slots[i].dies_ms)
+			crypto_wipe(&s->slots[i], sizeof(s->slots[i]));
 	table_destroy(s->by_key);
 	free(s->peer_links);
 	free(s->peers);

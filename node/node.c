@@ -293,6 +293,10 @@ static int run(struct node *n)
 {
 	int err = start(n);
 
+	if (err == -ENOMEM)
+		log_warnx("no memory for %u sessions and %u peers; lower MaxSessions under "
+			  "[Relay] or MaxPeers under [Exit]",
+			  n->config.max_sessions, n->config.max_peers);
 	if (err) {
 		log_warnx("culvertd does not start; the lines before this one say why");
 		return EXIT_FAILURE;

@@ -274,14 +274,17 @@ struct pass *pass_create(struct event_base *base, const struct exits *exits, uin
 	p->exits = exits;
 	p->deliver = deliver;
 	p->arg = arg;
-	p->session = xcalloc(max_sessions, sizeof(*p->session));
+	p->session = calloc(max_sessions, sizeof(*p->session));
 	p->by_client = table_create((size_t)max_sessions * PASS_INDICES, sizeof(struct index_key));
 	p->fd = open_socket();
 	if (p->fd < 0) {
 		errno = -p->fd;
 		log_warn("relay: cannot open the socket towards exits' control channels");
 	}
-	if (p->fd >= 0 && p->by_client)
+	if (!p->session || !p->by_client)
+		log_warnx("relay: no memory for what %u sessions pass; lower MaxSessions",
+			  max_sessions);
+	else if (p->fd >= 0)
 		p->event = event_new(base, p->fd, EV_READ | EV_PERSIST, readable, p);
 	if (!p->event || event_add(p->event, NULL) < 0) {
 		pass_destroy(p);

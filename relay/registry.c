@@ -15,9 +15,18 @@ struct registry {
 	struct relay_payer *payer;
 };
 
+static void *array(size_t count, size_t size)
+{
+	void *p = calloc(count, size);
+
+	if (!p)
+		fatalx("relay: no memory for the session table; lower MaxSessions");
+	return p;
+}
+
 static uint32_t *full_stack(uint32_t capacity)
 {
-	uint32_t *stack = xcalloc(capacity, sizeof(*stack));
+	uint32_t *stack = array(capacity, sizeof(*stack));
 
 	for (uint32_t i = 0; i < capacity; i++)
 		stack[i] = capacity - 1 - i;
@@ -36,8 +45,8 @@ struct registry *registry_create(uint32_t max_sessions)
 	g->capacity = g->free_sessions = g->free_payers = max_sessions;
 	g->free_session = full_stack(max_sessions);
 	g->free_payer = full_stack(max_sessions);
-	g->session = xcalloc(max_sessions, sizeof(*g->session));
-	g->payer = xcalloc(max_sessions, sizeof(*g->payer));
+	g->session = array(max_sessions, sizeof(*g->session));
+	g->payer = array(max_sessions, sizeof(*g->payer));
 	g->by_id = over(g, g->session->id, SESSION_ID_LEN, sizeof(*g->session));
 	g->by_statement = over(g, g->session->statement, KEY_LEN, sizeof(*g->session));
 	g->by_payer = over(g, g->payer->id, KEY_LEN, sizeof(*g->payer));
@@ -75,20 +84,22 @@ struct plane_losses registry_losses(const struct relay_session *s)
 }
 
 /* What most sessions do not have most of the time is not in the slot. */
-static void free_parts(struct relay_session *s)
+static void wipe(struct relay_session *s)
 {
 	registry_keep(&s->bill.offer, NULL);
 	registry_keep(&s->bill.debt, NULL);
 	free(s->losses);
+	crypto_wipe(s, sizeof(*s));
 }
 
 void registry_destroy(struct registry *g)
 {
 	if (!g)
 		return;
-	for (struct relay_session *s = registry_next(g, NULL); s; s = registry_next(g, s))
-		free_parts(s);
-	crypto_wipe(g->session, g->capacity * sizeof(*g->session));
+	/* Those that are free are clean; to write to them would cost memory that they never had. */
+	for (uint32_t i = 0; i < g->capacity; i++)
+		if (g->session[i].phase != PHASE_FREE)
+			wipe(&g->session[i]);
 	table_destroy(g->by_id);
 	table_destroy(g->by_statement);
 	table_destroy(g->by_payer);
@@ -175,7 +186,6 @@ void registry_remove(struct registry *g, struct relay_session *s)
 	uint32_t handle = s->handle;
 
 	share_leave(&payer->group, &s->share);
-	free_parts(s);
 	table_remove(g->by_id, s->id);
 	table_remove(g->by_statement, s->statement);
 	list_of_owner_remove(g, s);
@@ -184,7 +194,7 @@ void registry_remove(struct registry *g, struct relay_session *s)
 		table_remove(g->by_payer, payer->id);
 		g->free_payer[g->free_payers++] = s->payer;
 	}
-	crypto_wipe(s, sizeof(*s));
+	wipe(s);
 	s->handle = handle; /* whoever walks the table finds on from here */
 	g->free_session[g->free_sessions++] = handle;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lines.h"
 #include "base/log.h"
 #include "proto/wire.h"
 
@@ -88,10 +89,9 @@ struct shaper_shared *shaper_share(uint64_t rate, uint64_t peer_rate, uint32_t w
 		fatalx("out of memory");
 	memset(shared, 0, sizeof(*shared));
 	shared->workers = workers;
-	shared->sessions = aligned_alloc(64, max_sessions * sizeof(*shared->sessions));
+	shared->sessions = lines_alloc(max_sessions, sizeof(*shared->sessions));
 	if (!shared->sessions)
-		fatalx("out of memory");
-	memset(shared->sessions, 0, max_sessions * sizeof(*shared->sessions));
+		fatalx("relay: no memory for %u sessions' queues; lower MaxSessions", max_sessions);
 	shared->peer = (struct shaper_terms){peer_rate, now_ns, 1};
 	rate_init(&shared->rate, rate, set_shares(shared, rate), now_ns);
 	return shared;
@@ -101,7 +101,7 @@ void shaper_unshare(struct shaper_shared *shared)
 {
 	if (!shared)
 		return;
-	free(shared->sessions);
+	lines_free(shared->sessions);
 	free(shared);
 }
 
