@@ -439,6 +439,96 @@ static void handshakes_begun_at_once_fill_no_more(void **state)
 	assert_int_equal(w.server->crowd->taken, 0);
 }
 
+static uint32_t length(const struct list *l, const struct link *links)
+{
+	uint32_t count = 0, before = TABLE_NONE;
+
+	for (uint32_t i = l->first; i != TABLE_NONE; before = i, i = links[i].after, count++)
+		assert_int_equal(links[i].before, before);
+	assert_int_equal(l->last, before);
+	return count;
+}
+
+/* Every slot and every peer is just where it says; each network has what its channels take. */
+static void check_places(void)
+{
+	const struct control_server *s = w.server;
+	uint32_t confirmed = 0, unconfirmed = 0, idle = 0, sum = 0;
+
+	for (uint32_t i = 0; i < s->max_slots; i++) {
+		const struct slot *slot = &s->slots[i];
+
+		if (!slot->dies_ms)
+			continue;
+		assert_int_equal(s->peers[slot->peer].held[slot->standing], i);
+		if (slot->standing == UNCONFIRMED)
+			unconfirmed++;
+		else
+			confirmed++;
+	}
+	for (uint32_t i = 0; i < s->crowd->counts; i++)
+		sum += s->crowd->held[i];
+	assert_int_equal(s->crowd->taken, confirmed);
+	assert_int_equal(sum, confirmed);
+	assert_int_equal(length(&s->unconfirmed, s->slot_links), unconfirmed);
+	assert_int_equal(length(&s->free_slots, s->slot_links),
+			 s->max_slots - confirmed - unconfirmed);
+	for (uint32_t i = 0; i < s->max_peers; i++)
+		idle += table_find(s->by_key, s->peers[i].key) == i && peer_idle(&s->peers[i]);
+	assert_int_equal(length(&s->idle_peers, s->peer_links), idle);
+}
+
+/* Channels that begin, speak, are replaced, move and are forgotten, at random, in a table that is
+ * too small for them. */
+static void places_are_given_back_however_channels_end(void **state)
+{
+	(void)state;
+	control_server_destroy(w.server);
+	w.config.max_channels = 12;
+	w.config.channels_per_network = 3;
+	start_server();
+	w.loss = 10;
+	w.twice = 10;
+	w.late_ms = 300;
+	for (int i = 0; i < CLIENTS; i++)
+		add_client(i)->addr.ip[0] = (uint8_t)(0x20 + i % 4);
+	for (int i = 0; i < 1500; i++) {
+		struct person *p = &w.people[crypto_random_u32() % CLIENTS];
+		struct message_initiation msg;
+		struct noise_keypair keys;
+
+		switch (crypto_random_u32() % 8) {
+		case 0:
+			control_client_restart(p->c);
+			break;
+		case 1:
+			p->addr.ip[0] = (uint8_t)(0x20 + crypto_random_u32() % 4);
+			break;
+		case 2:
+			make_keys(&keys);
+			make_initiation(&msg, &keys);
+			to_server(&p->addr, &msg, sizeof(msg));
+			break;
+		case 3:
+			if (crypto_random_u32() % 4 == 0)
+				pass(UNCONFIRMED_MS);
+			break;
+		default:
+			(void)ask(p, 500);
+		}
+		pass(crypto_random_u32() % 400);
+		check_places();
+	}
+	assert_true(count()->crowded > 0 && count()->handshakes > 100);
+	for (int i = 0; i < CLIENTS; i++) {
+		control_client_destroy(w.people[i].c);
+		w.people[i].c = NULL;
+	}
+	pass(UNUSED_MS + UNCONFIRMED_MS);
+	check_places();
+	assert_int_equal(w.server->crowd->taken, 0);
+}
+
 /* A faked address is counted against nobody. */
 static void nobody_fills_anothers_part(void **state)
 {
@@ -642,6 +732,7 @@ int main(void)
 		TEST(cookies_are_bounded),
 		TEST(a_network_has_its_part_of_the_channels),
 		TEST(handshakes_begun_at_once_fill_no_more),
+		TEST(places_are_given_back_however_channels_end),
 		TEST(nobody_fills_anothers_part),
 		TEST(costly_requests_are_bounded),
 		TEST(a_full_table_refuses_and_recovers),

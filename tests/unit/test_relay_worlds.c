@@ -1,14 +1,17 @@
 /*
  * Random lives of a payer's sessions: whatever OPEN, BIND, COSIGN, DISPUTE, CLOSE, reloads, and a
- * full disk overtake each other, the payer never has more bytes unsigned than its window, and
- * nothing is left behind.
+ * full disk overtake each other, the payer never has more bytes unsigned than its window, each
+ * address has just the places its sessions take, and nothing is left behind.
  */
 #include "tests/unit/relay_world.h"
+
+#include "control/crowd.c"
 
 enum {
 	WORLDS = 300,
 	EVENTS = 400,
 	OPENS_MAX = 60, /* the made-up ledger has room for 64 */
+	NETS = 4,
 };
 
 /* What a session may still have carried unsigned, wherever it is. */
@@ -26,9 +29,26 @@ static uint64_t exposed_by(const struct books *b)
 	return most - b->up - b->down;
 }
 
+static void check_crowd(void)
+{
+	uint32_t held[NETS] = {0};
+
+	for (struct relay_session *s = registry_next(relay->registry, NULL); s;
+	     s = registry_next(relay->registry, s))
+		held[s->net.ip[0]]++;
+	assert_int_equal(relay->crowd->taken, registry_count(relay->registry));
+	for (uint8_t i = 0; i < NETS; i++) {
+		const struct ratelimit_net net = {{i}};
+
+		assert_in_range(held[i], 0, relay->crowd->held[count_of(relay->crowd, &net)]);
+	}
+}
+
 static void check(void)
 {
 	uint64_t sum = 0;
+
+	check_crowd();
 
 	for (size_t i = 0; i < ARRAY_SIZE(world.books); i++)
 		if (world.books[i].used)
@@ -129,6 +149,7 @@ static void happen(void)
 	case 0:
 	case 1:
 		open = open_of(client, (uint8_t)rand());
+		world.net = (uint8_t)(rand() % NETS);
 		if (world.opens < OPENS_MAX)
 			assert_true(ask(client, VERB_OPEN, &open, sizeof(open)));
 		break;
