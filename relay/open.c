@@ -129,6 +129,15 @@ static bool replace(struct relay *r, const uint8_t owner[static KEY_LEN], uint32
 	return true;
 }
 
+static bool has_session(const struct relay *r, const uint8_t owner[static KEY_LEN], uint32_t exit)
+{
+	const struct relay_session *s = registry_of_owner(r->registry, owner);
+
+	while (s && s->exit != exit)
+		s = registry_behind(r->registry, s, LIST_OWNER);
+	return s;
+}
+
 static bool has_room(const struct relay *r, const uint8_t id[static KEY_LEN])
 {
 	const struct relay_payer *payer = registry_payer_by_id(r->registry, id);
@@ -143,6 +152,7 @@ static enum refusal judge(struct relay *r, const struct control_caller *caller,
 			  uint32_t *exit)
 {
 	uint64_t now_s = clock_wall();
+	bool crowded;
 
 	if (memcmp(open->terms, r->terms, KEY_LEN) != 0 ||
 	    le64_get(r->self.body.relay_terms.body.expires) <= now_s)
@@ -153,13 +163,15 @@ static enum refusal judge(struct relay *r, const struct control_caller *caller,
 								: REFUSED_UNKNOWN_EXIT;
 	if (r->stopping)
 		return REFUSED_BUSY;
-	if (!crowd_admits(r->crowd, &caller->net))
+	/* Where only its own session is in its way, that may end; what it asks for waits for it. */
+	crowded = !crowd_admits(r->crowd, &caller->net);
+	if (crowded && !has_session(r, caller->client, *exit))
 		return REFUSED_FULL;
 	if (!identity_verify(open->signature, statement, sizeof(*statement), open->payer))
 		return REFUSED_SIGNATURE;
 	if (!replace(r, statement->client_control, *exit))
 		return REFUSED_BUSY;
-	return has_room(r, open->payer) ? 0 : REFUSED_FULL;
+	return !crowded && has_room(r, open->payer) ? 0 : REFUSED_FULL;
 }
 
 /* A session that only waits for a last signature gives way; whoever asks again finds its place. Not

@@ -158,7 +158,6 @@ static void close_session(uint8_t client, const struct body_granted *g)
 	assert_true(ask(client, VERB_CLOSE, &body, sizeof(body)));
 }
 
-/* The worker's last word is what is billed; signed in time, the end is no default. */
 /* Once half of all places are taken an address has so many and no more; others come in. */
 static void test_an_address_has_its_part(void **state)
 {
@@ -190,6 +189,31 @@ static void test_an_address_has_its_part(void **state)
 	open_session(9, 1);
 }
 
+/* Who lost its session, as an agent that was killed, gives that one's place back by asking. */
+static void test_a_lost_session_is_in_nobodys_way(void **state)
+{
+	struct body_granted lost = {0};
+	struct body_open open;
+
+	(void)state;
+	crowd_destroy(relay->crowd);
+	relay->crowd = crowd_create(8, 2);
+	assert_non_null(relay->crowd);
+	relay->config.sessions_per_payer = SESSIONS;
+	for (uint8_t i = 1; i <= 5; i++)
+		lost = open_session(i, 1);
+	open = open_of(5, 2);
+	open.signature[0] ^= 1;
+	expect_refusal(open, 5, REFUSED_SIGNATURE);
+	assert_int_equal(session_by(&lost)->phase, PHASE_LIVE);
+	expect_refusal(open_of(5, 2), 5, REFUSED_FULL);
+	world_run();
+	assert_null(session_by(&lost));
+	open_session(5, 2);
+	expect_refusal(open_of(6, 1), 6, REFUSED_FULL);
+}
+
+/* The worker's last word is what is billed; signed in time, the end is no default. */
 static void test_close_is_final_and_signed(void **state)
 {
 	struct body_granted g = open_session(1, 1);
@@ -618,6 +642,7 @@ int main(void)
 		WORLD_TEST(test_open_again_is_the_same_session),
 		WORLD_TEST(test_open_refusals),
 		WORLD_TEST(test_an_address_has_its_part),
+		WORLD_TEST(test_a_lost_session_is_in_nobodys_way),
 		WORLD_TEST(test_receipts_open_the_window),
 		WORLD_TEST(test_cosign_again_and_wrong),
 		WORLD_TEST(test_only_the_owner_speaks),
