@@ -445,14 +445,15 @@ static bool turn_of_quiet(const struct relay *r, const struct relay_session *s)
 
 /*
  * A session that carried nothing for a while is asked less often: its marks are told without being
- * asked for, and a hundred thousand sleepers would keep the workers from their work.
+ * asked for, and a hundred thousand sleepers would keep the workers from their work. But none ends
+ * as idle that was not asked.
  */
 static bool worth_metering(const struct relay *r, const struct relay_session *s, uint64_t now_ms)
 {
 	if (s->bind.place != BIND_BOUND)
 		return false;
-	return now_ms - s->counted_ms < QUIET_MS || r->config.idle_ms < 4 * QUIET_MS ||
-	       turn_of_quiet(r, s);
+	return now_ms - s->counted_ms < QUIET_MS || turn_of_quiet(r, s) ||
+	       now_ms - s->active_ms + QUIET_MS >= r->config.idle_ms;
 }
 
 /* Nor does it help to show a receipt every second to a hundred thousand clients that are not there.

@@ -551,6 +551,25 @@ static void test_sleepers_are_asked_less_often(void **state)
 	assert_int_equal(session_total(s), 100);
 }
 
+/* What it carried just before it would be idle keeps it alive. */
+static void test_nobody_is_idle_who_was_not_asked(void **state)
+{
+	struct body_granted g = open_session(1, 1);
+	struct relay_session *s = session_by(&g);
+
+	(void)state;
+	bind_session(&g, 1, 0, address(100));
+	for (int second = 1; second <= 70; second++) {
+		/* As if a second went by. */
+		s->active_ms -= 1000;
+		s->counted_ms -= 1000;
+		if (second == 58)
+			world_carry(s->handle, 100);
+		shown_in(1);
+		assert_int_equal(s->phase, PHASE_LIVE);
+	}
+}
+
 /* Time alone brings a receipt while bytes flow, and shows an unsigned one again. */
 static void test_timer(void **state)
 {
@@ -656,6 +675,7 @@ int main(void)
 		WORLD_TEST(test_idle_and_exit_gone),
 		WORLD_TEST(test_timer),
 		WORLD_TEST(test_sleepers_are_asked_less_often),
+		WORLD_TEST(test_nobody_is_idle_who_was_not_asked),
 		WORLD_TEST(test_silent_clients_are_shown_less_often),
 		WORLD_TEST(test_exit_gone_while_opening),
 		WORLD_TEST(test_close_waits_for_the_disk),
