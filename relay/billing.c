@@ -12,8 +12,9 @@
 enum {
 	DATAGRAM_MAX = 1500, /* with less than this left, nothing more may fit */
 	ASK_MS = 2000,       /* how often the ledger is asked about a payer that is held */
-	QUIET_MS = 15000,    /* who carried nothing for so long ... */
-	QUIET_SECONDS = 8,   /* ... has its counters asked for at this interval only */
+	STILL_MS = 5000,     /* who carried nothing for so long has its counters asked for ... */
+	AWAY_MS = 15000,     /* who was not heard of for so long is shown receipts ... */
+	QUIET_SECONDS = 16,  /* ... at this interval only */
 };
 
 static uint64_t offer_total(const struct receipt_offer *offer)
@@ -452,15 +453,15 @@ static bool worth_metering(const struct relay *r, const struct relay_session *s,
 {
 	if (s->bind.place != BIND_BOUND)
 		return false;
-	return now_ms - s->counted_ms < QUIET_MS || turn_of_quiet(r, s) ||
-	       now_ms - s->active_ms + QUIET_MS >= r->config.idle_ms;
+	return now_ms - s->counted_ms < STILL_MS || turn_of_quiet(r, s) ||
+	       now_ms - s->active_ms + (QUIET_SECONDS + 1) * 1000 >= r->config.idle_ms;
 }
 
 /* Nor does it help to show a receipt every second to a hundred thousand clients that are not there.
  */
 static bool worth_showing(const struct relay *r, const struct relay_session *s, uint64_t now_ms)
 {
-	return s->phase != PHASE_LIVE || now_ms - s->active_ms < QUIET_MS || turn_of_quiet(r, s);
+	return s->phase != PHASE_LIVE || now_ms - s->active_ms < AWAY_MS || turn_of_quiet(r, s);
 }
 
 void billing_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)
