@@ -72,7 +72,7 @@ def case(window, direction):
     try:
         arrived = world.arrived()
         getattr(world, direction)()
-        wait_for(lambda: world.seen()[2], "the client to be held", 5)
+        wait_for(lambda: world.seen()[2], "the client to be held", 30)
         up, down, _ = world.seen()
         over, arrived = up + down - window, world.arrived() - arrived - window
         print(f"     {direction}, window {window >> 20} MiB: billed {over / 1e6:.2f} MB beyond it, carried {arrived / 1e6:.2f} MB", flush=True)

@@ -147,7 +147,7 @@ def same_counts(world, name):
     """The two ends of a quiet tunnel that lost nothing count the same bytes, to the byte."""
     ends = lambda: (world.exit.counts(world.keys[name][1]), world.clients[name].counts(world.keys["exit"][1])[::-1])
     try:
-        return wait_for(lambda: len(set(now := ends())) == 1 and now[0], "", 5)
+        return wait_for(lambda: len(set(now := ends())) == 1 and now[0], "", 30)
     except Failure:
         raise Failure("the ends count differently: %s at the exit, %s at the client" % ends()) from None
 

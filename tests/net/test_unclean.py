@@ -67,7 +67,7 @@ def client_and_guard_killed():
     suite.check("removed" in done.stdout, f"culvert down: {done.stdout.strip()}")
     suite.equal(snapshot(lab, "client"), before, "devices, routes and rules are as before")
     suite.check("nothing to do" in client.culvert("down", "--socket", client.socket).stdout, "and again: nothing to do")
-    wait_for(lambda: not any("wireguard-go" in line for line in processes("client").values()), "wireguard-go to end", 5)
+    wait_for(lambda: not any("wireguard-go" in line for line in processes("client").values()), "wireguard-go to end", 30)
     suite.check(True, "no wireguard-go runs on")
     client.up()
     suite.equal(download(lab, "http://10.77.4.2/blob")[0], digest, "up again it works")
