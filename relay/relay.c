@@ -268,7 +268,8 @@ void relay_meter(struct relay *r, void (*done)(void *arg), void *arg)
 
 	*mine = (struct relay_fresh){r->fresh, done, arg};
 	r->fresh = mine;
-	event_add(r->fresh_event, &limit);
+	if (!mine->next) /* else it runs, for who asked first */
+		event_add(r->fresh_event, &limit);
 	r->asking = true;
 	r->asked = NULL;
 	on_ask(-1, 0, r);

@@ -653,6 +653,28 @@ static void test_stop_tells_the_ledger_all(void **state)
 	assert_null(relay->calls);
 }
 
+static void count_fresh(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* However often others ask, who asked first does not wait on for a worker that is slow. */
+static void test_questions_renew_nobodys_wait(void **state)
+{
+	const struct timespec while_others_ask = {.tv_nsec = 20000000};
+	struct body_granted g = open_session(1, 1);
+	unsigned answered = 0;
+
+	(void)state;
+	bind_session(&g, 1, 0, address(1000));
+	for (int i = 0; i < 50 && !answered; i++) {
+		relay_meter(relay, count_fresh, &answered);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		nanosleep(&while_others_ask, NULL);
+	}
+	assert_true(answered > 0);
+}
+
 #define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -674,6 +696,7 @@ int main(void)
 		WORLD_TEST(test_dispute_closes_and_freezes),
 		WORLD_TEST(test_idle_and_exit_gone),
 		WORLD_TEST(test_timer),
+		WORLD_TEST(test_questions_renew_nobodys_wait),
 		WORLD_TEST(test_sleepers_are_asked_less_often),
 		WORLD_TEST(test_nobody_is_idle_who_was_not_asked),
 		WORLD_TEST(test_silent_clients_are_shown_less_often),
