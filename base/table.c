@@ -4,11 +4,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/lines.h"
 #include "base/siphash.h"
-
-enum {
-	LINE = 64,
-};
 
 /* All zero: empty. */
 struct cell {
@@ -23,8 +20,7 @@ struct table {
 	size_t key_len;
 	const uint8_t *keys; /* the owner's; NULL: they are in the cells */
 	size_t stride;
-	uint8_t *first; /* in memory, at the start of a cache line */
-	void *memory;
+	uint8_t *first; /* at the start of a cache line */
 	size_t capacity;
 	size_t count;
 };
@@ -49,13 +45,12 @@ static struct table *create(size_t capacity, size_t size)
 	t->cell_size = size;
 	t->cells = capacity + capacity / 3 + 2;
 	/* From fresh pages if it is large: what is not touched costs nothing. */
-	t->memory = calloc(1, t->cells * size + LINE);
-	if (!t->memory ||
+	t->first = lines_alloc(t->cells, size);
+	if (!t->first ||
 	    getrandom(&t->hash_key, sizeof(t->hash_key), 0) != (ssize_t)sizeof(t->hash_key)) {
 		table_destroy(t);
 		return NULL;
 	}
-	t->first = (uint8_t *)t->memory + (LINE - (uintptr_t)t->memory % LINE);
 	return t;
 }
 
@@ -84,7 +79,7 @@ void table_destroy(struct table *t)
 {
 	if (!t)
 		return;
-	free(t->memory);
+	lines_free(t->first);
 	free(t);
 }
 

@@ -8,10 +8,6 @@
 #include "base/lines.h"
 #include "base/table.h"
 
-enum {
-	LINE = 64,
-};
-
 /* The next handle may be on another worker. */
 struct losses_slot {
 	_Alignas(LINE_BYTES) struct plane_losses of;
@@ -21,7 +17,6 @@ struct slots {
 	uint32_t max;
 	struct session *session;    /* by handle, at the start of a cache line */
 	struct losses_slot *losses; /* by handle, all zero without a `lossy` session there */
-	void *memory;
 };
 
 struct index_key {
@@ -37,8 +32,8 @@ struct sessions {
 
 static_assert(sizeof(struct net_addr) == 18, "an address is hashed as bytes: no padding");
 static_assert(offsetof(struct session, state) == 0 &&
-		      offsetof(struct plane_session, packets_up) <= LINE &&
-		      offsetof(struct session, unanswered) <= 2 * LINE,
+		      offsetof(struct plane_session, packets_up) <= LINE_BYTES &&
+		      offsetof(struct session, unanswered) <= 2 * LINE_BYTES,
 	      "a datagram touches two cache lines of its session");
 
 struct slots *slots_create(uint32_t max)
@@ -48,14 +43,12 @@ struct slots *slots_create(uint32_t max)
 	if (!slots)
 		return NULL;
 	slots->max = max;
-	slots->memory = calloc(1, max * sizeof(*slots->session) + LINE);
+	slots->session = lines_alloc(max, sizeof(*slots->session));
 	slots->losses = lines_alloc(max, sizeof(*slots->losses));
-	if (!slots->memory || !slots->losses) {
+	if (!slots->session || !slots->losses) {
 		slots_destroy(slots);
 		return NULL;
 	}
-	slots->session = (struct session *)((uint8_t *)slots->memory +
-					    (LINE - (uintptr_t)slots->memory % LINE));
 	return slots;
 }
 
@@ -64,7 +57,7 @@ void slots_destroy(struct slots *slots)
 	if (!slots)
 		return;
 	lines_free(slots->losses);
-	free(slots->memory);
+	lines_free(slots->session);
 	free(slots);
 }
 
@@ -156,7 +149,7 @@ static void prefetch_slot(const struct sessions *t, uint32_t handle)
 	if (handle == TABLE_NONE)
 		return;
 	__builtin_prefetch(slot, 1);
-	__builtin_prefetch(slot + LINE, 1);
+	__builtin_prefetch(slot + LINE_BYTES, 1);
 }
 
 void sessions_prefetch_client(const struct sessions *t, uint32_t hash)
