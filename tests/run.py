@@ -23,6 +23,8 @@ import time
 SPEAKING = threading.Lock()
 SANITIZERS = ("ASAN", "TSAN", "UBSAN", "LSAN")
 TIMEOUT = {"unit": 300, "net": 420}
+# SIGTERM first: network tests take their namespaces down.
+ENDING = ((signal.SIGTERM, 20), (signal.SIGKILL, 5))
 
 
 def collect(build, kind):
@@ -64,24 +66,29 @@ def environment(build, reports):
     return env
 
 
+def listen(process, timeout):
+    """What it has said so far, and whether that was all."""
+    try:
+        return process.communicate(timeout=timeout)[0], True
+    except subprocess.TimeoutExpired as e:
+        return (e.output or b"").decode(errors="replace"), False
+
+
 def run(argv, build, timeout):
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="culvert-reports-") as reports:
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                                    env=environment(build, reports), start_new_session=True, stdin=subprocess.DEVNULL)
-        try:
-            output, _ = process.communicate(timeout=timeout)
-            status = process.returncode
-        except subprocess.TimeoutExpired:
-            # SIGTERM first: network tests take their namespaces down.
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                output, _ = process.communicate(timeout=20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                output, _ = process.communicate()
+        # To the end of what is said, not of the process: so those it left behind are heard, too.
+        output, ended = listen(process, timeout)
+        status = process.returncode if ended else -1
+        if not ended:
+            for number, seconds in ENDING:
+                if not ended:
+                    os.killpg(process.pid, number)
+                    output, ended = listen(process, seconds)
+            process.wait()
             output += f"\nstopped after {timeout} s\n"
-            status = -1
         reported = [p.read_text(errors="replace") for p in sorted(pathlib.Path(reports).iterdir())]
     passed, failed = tally(output, status)
     for text in reported:
