@@ -200,6 +200,9 @@ void billing_final(struct relay *r, struct relay_session *s)
 	bool unknown = s->bill.carried < session_total(s);
 	bool unsigned_rest = !s->bill.offer && s->share.signed_total < session_total(s);
 
+	/* When the relay stops, the ledger hears it a moment later with the end. */
+	if (r->stop.stage != STOP_NOT && s->bill.offer)
+		return;
 	if (!s->bill.issuing && !s->bill.refused && (unknown || unsigned_rest))
 		issue(r, s);
 }
@@ -461,7 +464,9 @@ static bool worth_metering(const struct relay *r, const struct relay_session *s,
  */
 static bool worth_showing(const struct relay *r, const struct relay_session *s, uint64_t now_ms)
 {
-	return s->phase != PHASE_LIVE || now_ms - s->active_ms < AWAY_MS || turn_of_quiet(r, s);
+	bool soon = s->phase != PHASE_LIVE && r->stop.stage == STOP_NOT;
+
+	return soon || now_ms - s->active_ms < AWAY_MS || turn_of_quiet(r, s);
 }
 
 void billing_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)

@@ -1,6 +1,6 @@
 /*
  * What the parts of the relay role share on the main thread: one struct, and how they call each
- * other. relay.c owns it; open.c, rebind.c, billing.c, ending.c each have their verbs.
+ * other. relay.c owns it; open.c, rebind.c, billing.c, ending.c, stopping.c each have their verbs.
  */
 #ifndef RELAY_CORE_H
 #define RELAY_CORE_H
@@ -32,6 +32,24 @@ struct relay_fresh {
 	void *arg;
 };
 
+enum stop_stage {
+	STOP_NOT,
+	STOP_ENDING,  /* sessions are taken off their workers */
+	STOP_SIGNING, /* all are; the last receipts may be signed */
+	STOP_CLOSING, /* time is over: the ledger is told what there is */
+	STOP_DONE,
+};
+
+/* The relay's end. */
+struct stopping {
+	enum stop_stage stage;
+	struct event *event;
+	const struct relay_session *at; /* the one ended or closed last */
+	uint64_t until_ms;              /* for signatures */
+	void (*done)(void *arg);
+	void *arg;
+};
+
 enum {
 	TICKS_PER_SECOND = 10, /* each looks after its part of the sessions */
 };
@@ -59,10 +77,9 @@ struct relay {
 	struct relay_status count; /* the counters of it; the rest is filled in when asked */
 	uint64_t room_ms;          /* when room may be made for a newcomer again */
 	uint32_t showing;          /* sessions that show a debt */
-	bool stopping;
-	void (*stopped)(void *arg);
-	void *stopped_arg;
-	struct event *stop_event;
+	uint32_t leaving;          /* sessions in PHASE_ENDING: a worker has the word */
+	uint32_t closing;          /* ends the ledger was told of and has not answered */
+	struct stopping stop;
 	/* Somebody waits for fresh counters: how many sessions have not said theirs. */
 	struct relay_fresh *fresh;
 	uint32_t metering;
@@ -96,6 +113,17 @@ static inline uint64_t session_total(const struct relay_session *s)
 
 /* Fresh counters came in, or will not come from there any more. */
 void relay_metered(struct relay *r, struct relay_session *s);
+
+/* ---- stopping.c ---- */
+MUST_CHECK int stopping_create(struct relay *r);
+void stopping_destroy(struct relay *r);
+/* Something came to its end that a relay which stops may wait for; cheap. */
+void stopping_check(struct relay *r);
+/* All sessions have ended: none will ever use what another one leaves of their payer's window. */
+static inline bool stopping_all_ended(const struct relay *r)
+{
+	return r->stop.stage >= STOP_SIGNING;
+}
 
 /* ---- open.c ---- */
 void open_handle(struct relay *r, const struct asker *a, const struct body_open *open);

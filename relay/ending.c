@@ -54,6 +54,7 @@ void ending_begin(struct relay *r, struct relay_session *s, enum close_reason re
 	case PHASE_LIVE:
 		s->close_reason = reason;
 		s->phase = PHASE_ENDING;
+		r->leaving++;
 		remember_closer(s, a);
 		if (rebind_unbind(r, s))
 			ending_off_worker(r, s);
@@ -74,6 +75,7 @@ static void ledger_closed(void *arg, int err)
 	struct relay *r = call->relay;
 	struct relay_session *s = relay_call_session(call);
 
+	r->closing--;
 	relay_call_end(call);
 	if (!s)
 		return;
@@ -84,7 +86,10 @@ static void ledger_closed(void *arg, int err)
 		return;
 	}
 	/* Any other error the ledger says itself; here the session is over. */
-	billing_ask(r, registry_payer(r->registry, s), s);
+	if (stopping_all_ended(r))
+		ending_forget(r, s);
+	else
+		billing_ask(r, registry_payer(r->registry, s), s);
 }
 
 void ending_close(struct relay *r, struct relay_session *s)
@@ -92,18 +97,21 @@ void ending_close(struct relay *r, struct relay_session *s)
 	if (s->phase != PHASE_ENDED || s->closing)
 		return;
 	s->closing = true;
+	r->closing++;
 	ledger_close(r->ledger, s->id, s->up, s->down, ledger_closed, relay_call_begin(r, s, NULL));
 }
 
 void ending_off_worker(struct relay *r, struct relay_session *s)
 {
 	s->phase = PHASE_ENDED;
+	r->leaving--;
 	s->ended_ms = clock_ms();
 	share_end(&s->share);
 	billing_share(r, registry_payer(r->registry, s));
 	pass_forget(r->pass, s->handle);
 	billing_final(r, s);
 	ending_check(r, s);
+	stopping_check(r);
 }
 
 void ending_check(struct relay *r, struct relay_session *s)
@@ -125,8 +133,7 @@ void ending_forget(struct relay *r, struct relay_session *s)
 	r->exits.slot[s->exit].sessions--;
 	crowd_leave(r->crowd, &s->net);
 	registry_remove(r->registry, s);
-	if (r->stopping && registry_count(r->registry) == 0)
-		event_active(r->stop_event, EV_TIMEOUT, 0);
+	stopping_check(r);
 }
 
 void ending_tick(struct relay *r, struct relay_session *s, uint64_t now_ms)

@@ -52,7 +52,7 @@ static void closed(void *arg, int err)
 static enum refusal judge_opened(const struct relay *r, const struct relay_session *s,
 				 const struct ledger_payer *now)
 {
-	if (r->stopping)
+	if (r->stop.stage != STOP_NOT)
 		return REFUSED_BUSY;
 	if (!r->exits.slot[s->exit].present)
 		return REFUSED_UNKNOWN_EXIT;
@@ -161,7 +161,7 @@ static enum refusal judge(struct relay *r, const struct control_caller *caller,
 	if (*exit == EXIT_NONE)
 		return exits_was_refused(&r->exits, open->exit) ? REFUSED_EXIT_ADDRESS
 								: REFUSED_UNKNOWN_EXIT;
-	if (r->stopping)
+	if (r->stop.stage != STOP_NOT)
 		return REFUSED_BUSY;
 	/* Where only its own session is in its way, that may end; what it asks for waits for it. */
 	crowded = !crowd_admits(r->crowd, &caller->net);

@@ -10,7 +10,6 @@
 #include "relay/core.h"
 
 enum {
-	STOP_MS = 2000,    /* how long the last receipts may wait for signatures */
 	FRESH_MS = 100,    /* how long a question may wait for fresh counters */
 	ASK_AT_ONCE = 256, /* sessions asked for them before others have their turn */
 };
@@ -49,6 +48,7 @@ void relay_call_end(struct relay_call *c)
 		c->relay->calls = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
+	stopping_check(c->relay);
 	free(c);
 }
 
@@ -185,24 +185,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	plane_release(r->plane);
 }
 
-static void on_stopped(evutil_socket_t fd, short what, void *arg)
-{
-	struct relay *r = arg;
-	void (*done)(void *) = r->stopped;
-
-	(void)fd;
-	(void)what;
-	r->stopped = NULL;
-	/* Whatever has no signature by now is told to the ledger as it is. */
-	for (struct relay_session *s = registry_next(r->registry, NULL); s;
-	     s = registry_next(r->registry, s))
-		ending_close(r, s);
-	if (r->cap)
-		cap_stop(r->cap);
-	if (done)
-		done(r->stopped_arg);
-}
-
 /* ---- fresh counters ---- */
 
 void relay_metered(struct relay *r, struct relay_session *s)
@@ -288,13 +270,11 @@ static int start_events(struct relay *r)
 	const struct timeval part = {.tv_usec = 1000000 / TICKS_PER_SECOND};
 
 	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
-	r->stop_event = event_new(r->base, -1, 0, on_stopped, r);
 	r->fresh_event = event_new(r->base, -1, 0, on_fresh, r);
 	r->ask_event = event_new(r->base, -1, 0, on_ask, r);
-	if (!r->tick || !r->stop_event || !r->fresh_event || !r->ask_event ||
-	    event_add(r->tick, &part) < 0)
+	if (!r->tick || !r->fresh_event || !r->ask_event || event_add(r->tick, &part) < 0)
 		return -ENOMEM;
-	return 0;
+	return stopping_create(r);
 }
 
 static int start_cap(struct relay *r)
@@ -376,8 +356,7 @@ void relay_destroy(struct relay *r)
 		return;
 	if (r->tick)
 		event_free(r->tick);
-	if (r->stop_event)
-		event_free(r->stop_event);
+	stopping_destroy(r);
 	if (r->fresh_event)
 		event_free(r->fresh_event);
 	if (r->ask_event)
@@ -398,22 +377,6 @@ void relay_destroy(struct relay *r)
 	registry_destroy(r->registry);
 	crypto_wipe(r, sizeof(*r));
 	free(r);
-}
-
-void relay_stop(struct relay *r, void (*done)(void *arg), void *arg)
-{
-	const struct timeval deadline = {.tv_usec = STOP_MS % 1000 * 1000,
-					 .tv_sec = STOP_MS / 1000};
-
-	r->stopping = true;
-	r->stopped = done;
-	r->stopped_arg = arg;
-	event_add(r->stop_event, &deadline);
-	for (struct relay_session *s = registry_next(r->registry, NULL); s;
-	     s = registry_next(r->registry, s))
-		ending_begin(r, s, CLOSE_STOPPING, NULL);
-	if (registry_count(r->registry) == 0)
-		event_active(r->stop_event, EV_TIMEOUT, 0);
 }
 
 void relay_set_control(struct relay *r, struct control_server *control)

@@ -30,8 +30,8 @@ MUST_CHECK int relay_create(struct relay **out, const struct relay_config *confi
 			    struct event_base *base, struct ledger *ledger,
 			    const struct descriptor *self);
 void relay_set_control(struct relay *r, struct control_server *control);
-/* Retires every session and shows the last receipts; calls done once all are settled with the
- * ledger, or after two seconds: what has no signature by then is handed over as it is. */
+/* Retires every session and shows the last receipts; calls done, never at once, when all are
+ * settled with the ledger. After two seconds what has no signature is handed over as it is. */
 void relay_stop(struct relay *r, void (*done)(void *arg), void *arg);
 /* The ledger is not dispatched any more by then: answers outstanding are forgotten. NULL is fine.
  */
