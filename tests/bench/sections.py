@@ -154,6 +154,24 @@ def idle(bench, seconds):
     return [{key: value for key, value in row.items() if key != "way"} for row in rows]
 
 
+def workers(bench, seconds):
+    """One worker and two, side by side at the same rates: at their best rates they have batches of different lengths."""
+    rates = (100000, 200000, 300000)
+    ways = [bench.make(kind) for kind in (Culvert, Culvert2)]
+    rows = [{"way": way, "workers": way.workers, "direction": d, "size": size, "offered": pps, "rounds": []}
+            for d in DIRECTIONS for size in (148, 1452) for pps in rates for way in ways]
+    ms = millis(seconds, len(rows) * ROUNDS)
+    for _ in range(ROUNDS):
+        for row in rows:
+            row["way"].enter()
+            row["rounds"].append(kept(row["way"].trial(row["direction"], pps=row["offered"], ms=ms, **burst(row["size"], 64))))
+            row["way"].leave()
+    for way in ways:
+        bench.end(way)
+    bench.note("workers")
+    return [{key: value for key, value in row.items() if key != "way"} for row in rows]
+
+
 def window(bench, seconds):
     """One session with so large a window whose receipts are signed so much later."""
     rows, windows, delays = [], ("256 KiB", "1 MiB", "16 MiB"), (0, 20, 100)
@@ -172,4 +190,5 @@ def window(bench, seconds):
     return rows
 
 
-SECTIONS = {"matrix": (matrix, 0.62), "offload": (offload, 0.14), "overload": (overload, 0.07), "idle": (idle, 0.12), "window": (window, 0.03)}
+SECTIONS = {"matrix": (matrix, 0.58), "offload": (offload, 0.13), "overload": (overload, 0.07), "workers": (workers, 0.07), "idle": (idle, 0.12),
+            "window": (window, 0.03)}

@@ -152,6 +152,17 @@ def idle_lines(rows):
     yield ""
 
 
+def workers_lines(rows):
+    yield "Workers: 64 flows in bursts of 8 at the same rates; x one: CPU time of the data path's threads beside one worker's, median and worst round"
+    yield f"  {'':>18} {'kpps':>7} {'one: own ns':>12} {'worker':>7} {'two: own ns':>12} {'worker':>7} {'x one':>6} {'worst':>6} {'lost':>6}"
+    for one, two in zip(rows[::2], rows[1::2]):
+        ratios = [b["worker"] / a["worker"] for a, b in zip(one["rounds"], two["rounds"])]
+        own = [f"{median(r['own'] for r in row['rounds']):12.0f} {median(r['worker'] for r in row['rounds']):7.0f}" for row in (one, two)]
+        yield (f"  {one['direction']:>5}, {one['size']:4} bytes {one['offered'] / 1e3:8.0f} {own[0]} {own[1]} {median(ratios):6.2f} {max(ratios):6.2f} "
+               f"{max(r['loss'] for row in (one, two) for r in row['rounds']):6.2%}")
+    yield ""
+
+
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -180,7 +191,7 @@ def matrix_section(section):
     yield ""
 
 
-LINES = {"matrix": matrix_section, "offload": offload_lines, "overload": overload_lines, "idle": idle_lines, "window": window_lines}
+LINES = {"matrix": matrix_section, "offload": offload_lines, "overload": overload_lines, "workers": workers_lines, "idle": idle_lines, "window": window_lines}
 
 
 def text(result):

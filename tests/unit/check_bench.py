@@ -37,6 +37,7 @@ def result():
             "matrix": {"points": points, "rss_kib": {"culvert": 2048}, "latency_pps": 20000, "burst": 8},
             "offload": [{"direction": "up", "size": 148, "cut": cut, "way": way, "rounds": [best] * 3} for cut in table.CUTS for way in ("wire", "culvert")],
             "overload": [{"crowded": True, "direction": "up", "size": 148, "offered": 100.0 * f, "goodput": 100.0 - 9 * f, "loss": 0.1, "own": 1000.0, "guests": guests} for f in (0, 1, 2)],
+            "workers": [{"workers": n, "direction": "up", "size": 148, "offered": 1e5, "rounds": [{**best, "worker": 900.0 + 90 * n, "loss": 0.0}] * 3} for n in (1, 2)],
             "idle": [{"sessions": n, "direction": "up", "rounds": [best] * 3, "rss_kib": 1024, "setup_s": 2.0} for n in (64, 1000)],
             "window": [{"window": "1 MiB", "delay_ms": d, "bytes_s": 1e6, "offered": 1e7} for d in (0, 100)],
         },
@@ -61,7 +62,7 @@ def texts():
     lines = text.splitlines()
     row = next(line for line in lines if "culvertd, 1 worker" in line)
     yield "the row has medians and the worst ratio", all(word in row.split() for word in ("1500", "2000", "2.00"))
-    yield "every section is there", all(words in text for words in ("Who cuts", "beyond saturation", "Idle sessions", "Window and delay", "all is there"))
+    yield "every section is there", all(words in text for words in ("Who cuts", "beyond saturation", "Workers: 64 flows", "Idle sessions", "Window and delay", "all is there"))
     yield "goodput is of the most", any("82.0%" in line and "2.00" in line for line in lines)
 
 
