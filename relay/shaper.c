@@ -180,10 +180,11 @@ static void ask_others(struct shaper *s)
 	}
 }
 
-/* Who begins to wait has missed no round, and had none too many. */
+/* Who begins to wait has missed no round; but what it had too many it keeps, or one that sends
+ * whenever nothing of it waits would begin anew each time. */
 static void begin_waiting(struct shaper *s)
 {
-	if (!s->waiting++ && s->others)
+	if (!s->waiting++ && s->others && s->round < s->slowest)
 		s->round = s->slowest;
 }
 
@@ -432,7 +433,8 @@ static struct backlog *in_turn(struct shaper *s)
 			return b;
 		if (list != LIST_HANDSHAKES && b->packets && b->deficit > 0)
 			return b;
-		if (list == LIST_OLD && s->waiting && is_ahead(s)) {
+		/* Nor is an empty one new again before others' old ones had their turn. */
+		if (list == LIST_OLD && is_ahead(s)) {
 			s->ahead = true;
 			return NULL;
 		}

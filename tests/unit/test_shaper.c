@@ -141,6 +141,33 @@ static void test_greedy_ones_get_the_same(void **state)
 	}
 }
 
+/* One that never has anything waiting for long, as it sends the next as soon as the last has gone:
+ * it is alone on its worker, ten are on another. */
+static void test_who_sends_when_nothing_waits_gets_the_same(void **state)
+{
+	const uint64_t rate = 1000000;
+	uint64_t before = 0;
+
+	(void)state;
+	for (uint32_t size = 200; size <= 1400; size += 400) {
+		begin(2, rate, RATE_UNLIMITED);
+		add(0, 0, 0);
+		for (int i = 0; i < 10; i++)
+			add(1, GREEDY, 1452);
+		for (int i = 0; i < 24000; i++) {
+			if (i == 4000)
+				before = w.user[0].sent;
+			shaper_begin(w.shaper[0], w.now);
+			for (int n = 0; n < 8 && !session_of(0)->queued; n++)
+				(void)offer_data(0, UP, size);
+			w.wake[0] = w.now;
+			run(w.step);
+		}
+		assert_near(w.user[0].sent - before, 5 * rate / 11, rate / 10, "its part");
+		end();
+	}
+}
+
 /* A round of thirty greedy ones takes 60 ms. */
 static void test_who_asks_for_little_is_served_at_once(void **state)
 {
@@ -629,6 +656,7 @@ int main(void)
 		cmocka_unit_test(test_threads_may_be_late),
 		cmocka_unit_test(test_modest_ones_get_what_they_ask_for),
 		cmocka_unit_test(test_greedy_ones_get_the_same),
+		cmocka_unit_test(test_who_sends_when_nothing_waits_gets_the_same),
 		cmocka_unit_test(test_who_asks_for_little_is_served_at_once),
 		cmocka_unit_test(test_acknowledgements_do_not_wait_for_data),
 		cmocka_unit_test(test_a_peer_gets_its_rate_to_the_byte),
