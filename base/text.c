@@ -22,9 +22,10 @@ bool text_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 	return v >= min && v <= max;
 }
 
+static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+
 bool text_bytes(const char *text, uint64_t *out)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
 	char digits[24];
 	size_t n = strspn(text, "0123456789");
 	const char *unit = text + n + strspn(text + n, " ");
@@ -84,7 +85,6 @@ bool text_unhex(uint8_t *out, size_t n, const char *text)
 
 const char *text_iec(char out[static TEXT_UNITS], uint64_t bytes)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 	size_t unit = 0;
 	double v = (double)bytes;
 

@@ -54,6 +54,9 @@ static void sizes(void **state)
 		{"7 B", true, 7},
 		{"16777215 TiB", true, UINT64_C(16777215) << 40},
 		{"16777216 TiB", false, 0},
+		{"1 PiB", true, UINT64_C(1) << 50},
+		{"15EiB", true, UINT64_C(15) << 60}, /* whatever text_iec may say */
+		{"16 EiB", false, 0},
 		{"17179869183 GiB", true, UINT64_C(17179869183) << 30},
 		{"17179869184 GiB", false, 0},
 		{"1.5 GiB", false, 0},
