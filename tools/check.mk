@@ -2,7 +2,8 @@
 RUN := python3 tests/run.py
 
 help:
-	@echo "all deps demo check check-asan check-tsan check-kernel check-systemd check-fault lint format fuzz bench install clean"
+	@echo "all deps demo check check-unit check-asan check-tsan check-clang check-kernel check-systemd check-fault lint format fuzz install clean"
+	@echo "bench bench-ledger bench-setups bench-sessions bench-lines bench-even bench-tunnel bench-spin bench-picture"
 
 deps:
 	@tools/deps.sh tests kernel boot
