@@ -14,7 +14,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 CULVERTD = pathlib.Path(os.environ.get("CULVERT_BUILD", TOP / "build/release")) / "culvertd"
 PEAK = 100 << 20
-LIMITS = [m << 20 for m in (300, 800, 1200, 1500, 1700, 2000, 2300, 2500, 2650, 2800, 2900)]
+LIMITS = [m << 20 for m in (300, 800, 1200, 1500, 1700, 2000, 2300, 2500, 2650, 2800, 6000)]
 passed = failed = 0
 
 
