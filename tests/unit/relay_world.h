@@ -15,9 +15,14 @@
 #include "proto/statement.h"
 #include "relay/core.h"
 
+#ifndef WORLD_SESSIONS
+#define WORLD_SESSIONS 16
+#endif
+
 enum {
 	NETWORK = 7,
-	SESSIONS = 16,
+	SESSIONS = WORLD_SESSIONS,
+	BOOKS = WORLD_SESSIONS + 48,
 	EXITS = 8,
 	DEEDS = 4096,
 	PRICE = 1 << 20,
@@ -68,12 +73,12 @@ static struct {
 	unsigned sent_worker, sent_count, ticks;
 
 	/* ledger */
-	struct books books[64];
+	struct books books[BOOKS];
 	uint64_t window, credit;
 	uint8_t net;  /* where callers come from */
 	bool holding; /* orders wait to be told of */
 	uint32_t meters;
-	unsigned opens, closes, cosigns, disputes;
+	unsigned opens, issues, closes, asks, cosigns, disputes;
 	uint64_t closed_up, closed_down;
 	bool full; /* the disk: nothing is closed */
 
@@ -416,6 +421,7 @@ void ledger_issue(struct ledger *l, const uint8_t session[static SESSION_ID_LEN]
 	struct books *b = books_of(session);
 
 	(void)l;
+	world.issues++;
 	if (!b || !b->open || b->frozen) {
 		answer_issued(done, arg, -EACCES, NULL);
 		return;
@@ -514,6 +520,7 @@ void ledger_payer_now(struct ledger *l, const uint8_t payer[static KEY_LEN], led
 		      void *arg)
 {
 	(void)l, (void)payer;
+	world.asks++;
 	answer_payer(done, arg, 0);
 }
 
