@@ -44,35 +44,46 @@ static bool close_more(struct relay *r)
 static void finish(struct relay *r)
 {
 	r->stop.stage = STOP_DONE;
-	event_del(r->stop.event);
 	if (r->cap)
 		cap_stop(r->cap);
 	if (r->stop.done)
 		r->stop.done(r->stop.arg);
 }
 
+/* An event that is made active forgets its time. */
+static void look_again_in_time(struct relay *r)
+{
+	uint64_t now_ms = clock_ms(), until_ms = r->stop.until_ms;
+	uint64_t left = until_ms > now_ms ? until_ms - now_ms : 0;
+	const struct timeval wait = {.tv_sec = (time_t)(left / 1000),
+				     .tv_usec = (suseconds_t)(left % 1000 * 1000)};
+
+	event_add(r->stop.event, &wait);
+}
+
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
 	struct relay *r = arg;
+	bool over = clock_ms() >= r->stop.until_ms;
 
 	(void)fd;
 	(void)what;
 	if (r->stop.stage == STOP_ENDING && end_more(r))
 		r->stop.stage = STOP_SIGNING;
-	if (r->stop.stage == STOP_SIGNING && clock_ms() >= r->stop.until_ms) {
+	if (r->stop.stage == STOP_SIGNING && over) {
 		r->stop.stage = STOP_CLOSING;
 		r->stop.at = NULL;
 	}
-	if (r->stop.stage == STOP_NOT || r->stop.stage == STOP_DONE)
-		return;
 	if ((r->stop.stage == STOP_CLOSING && close_more(r)) ||
 	    (r->stop.stage == STOP_SIGNING && registry_count(r->registry) == 0))
 		finish(r);
+	if (r->stop.stage == STOP_SIGNING)
+		look_again_in_time(r);
 }
 
 int stopping_create(struct relay *r)
 {
-	r->stop.event = event_new(r->base, -1, EV_PERSIST, on_turn, r);
+	r->stop.event = event_new(r->base, -1, 0, on_turn, r);
 	return r->stop.event ? 0 : -ENOMEM;
 }
 
@@ -91,13 +102,10 @@ void stopping_check(struct relay *r)
 
 void relay_stop(struct relay *r, void (*done)(void *arg), void *arg)
 {
-	const struct timeval look = {.tv_usec = 50000};
-
 	r->stop.stage = STOP_ENDING;
 	r->stop.until_ms = clock_ms() + STOP_MS;
 	r->stop.done = done;
 	r->stop.arg = arg;
-	event_add(r->stop.event, &look);
 	(void)end_more(r);
 	stopping_check(r);
 }
