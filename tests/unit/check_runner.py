@@ -20,7 +20,7 @@ CASES = {
     "killed": (GOOD + "import os\nos.kill(os.getpid(), 9)\n", 1, 10),
     "silent": ("", 1, 10),
     "empty": ("print('0 passed, 0 failed')\n", 1, 10),
-    "reported": (GOOD + "import os\nopen(os.environ['ASAN_OPTIONS'].split('log_path=')[1] + '.1', 'w').write('leak')\n", 1, 10),
+    "reported": (GOOD + "import os\nopen(os.environ['ASAN_OPTIONS'].split('log_path=')[-1] + '.1', 'w').write('leak')\n", 1, 10),
     "hangs": (GOOD + "import time\ntime.sleep(60)\n", 1, 15),
     "orphan": (GOOD + "import subprocess\nprint(subprocess.Popen(['sleep', '100'], start_new_session=True).pid, flush=True)\n", 1, 15),
     "orphan_hangs": (GOOD + "import subprocess, time\nprint(subprocess.Popen(['sleep', '100'], start_new_session=True).pid, flush=True)\n"
