@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""What many sessions cost a node that are all there and mostly sleep: memory of its two processes, and CPU time by thread.
+"""What many sessions cost a node that are all there and mostly sleep: memory of its two processes, CPU time by thread, and the time to end them all.
 
 Real culvertd with two workers, tests/net/rig_setups.c as its clients: each with a key, a payer, a control channel and an address of its own, and a
 WireGuard handshake done, so that every table has its entries, with a receipt that nobody signs. SESSIONS_OPEN is how many. docs/performance.md says what the columns mean. Root.
 """
 import os
 import pathlib
+import signal
+import subprocess
 import sys
 import time
 
@@ -20,6 +22,7 @@ STEPS = 5
 QUIET_SECONDS = 20  # until the last of them counts as asleep
 IDLE_SECONDS = 16
 LIMIT_MIB = 200
+STOP_SECONDS = 60  # TimeoutStopSec of its unit
 
 
 def memory(pid):
@@ -69,12 +72,21 @@ def main():
     time.sleep(IDLE_SECONDS)
     spent = {thread: (ns - began[thread]) / 1e6 / (time.monotonic() - clock) for thread, ns in ran(pid).items()}
     say(f"asleep: main thread {spent.pop(pid):.1f} ms of CPU a second, workers {', '.join(f'{ms:.1f}' for ms in spent.values())}")
+    began = time.monotonic()
+    node.process.send_signal(signal.SIGTERM)
+    try:
+        ended = node.process.wait(STOP_SECONDS) == 0
+    except subprocess.TimeoutExpired:
+        ended = False
+        node.process.kill()
+        node.process.wait()
+    say(f"stopped: {time.monotonic() - began:.1f} s")
     (TOP / "build/bench").mkdir(parents=True, exist_ok=True)
     (TOP / "build/bench/sessions.txt").write_text("\n".join(lines) + "\n")
-    node.process.kill()
-    node.process.wait()
     for rig in rigs:
         rig.close()
+    if not ended:
+        raise SystemExit("it did not end in order")
     if rss > LIMIT_MIB:
         raise SystemExit(f"{rss:.0f} MiB are more than {LIMIT_MIB}")
 
