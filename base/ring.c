@@ -6,10 +6,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/lines.h"
+
 struct ring {
-	_Alignas(64) _Atomic size_t head; /* next to pop; written by the consumer */
-	_Alignas(64) _Atomic size_t tail; /* next to push; written by the producer */
-	_Alignas(64) size_t mask;
+	_Alignas(LINE_BYTES) _Atomic size_t head; /* next to pop; written by the consumer */
+	_Alignas(LINE_BYTES) _Atomic size_t tail; /* next to push; written by the producer */
+	_Alignas(LINE_BYTES) size_t mask;
 	size_t slot_size;
 	int fd;
 	uint8_t *slots;
@@ -17,12 +19,11 @@ struct ring {
 
 struct ring *ring_create(size_t slots, size_t slot_size)
 {
-	struct ring *r = aligned_alloc(64, sizeof(*r));
+	struct ring *r = lines_alloc(1, sizeof(*r));
 	size_t n = 2;
 
 	if (!r)
 		return NULL;
-	memset(r, 0, sizeof(*r));
 	while (n < slots)
 		n *= 2;
 	r->mask = n - 1;
@@ -43,7 +44,7 @@ void ring_destroy(struct ring *r)
 	if (r->fd >= 0)
 		close(r->fd);
 	free(r->slots);
-	free(r);
+	lines_free(r);
 }
 
 bool ring_push(struct ring *r, const void *msg, size_t size)

@@ -6,6 +6,7 @@
 #ifndef RELAY_BACKLOG_H
 #define RELAY_BACKLOG_H
 
+#include "base/lines.h"
 #include "relay/forward.h"
 #include "relay/udp.h"
 
@@ -34,7 +35,7 @@ struct backlog_packet {
  * worker's, as the session is, and goes with it when that moves: so nobody gains by moving.
  */
 struct backlog {
-	_Alignas(64) uint32_t first[BACKLOG_QUEUES];
+	_Alignas(LINE_BYTES) uint32_t first[BACKLOG_QUEUES];
 	uint32_t last[BACKLOG_QUEUES];
 	uint16_t count[BACKLOG_QUEUES], packets; /* packets: of all three */
 	uint32_t longer, shorter;                /* neighbours among those with as many packets */

@@ -10,11 +10,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "relay/month.h"
-#include "relay/udp.h"
+#include "relay/shaper.h"
 
 enum {
-	/* A worker takes so much from the pool at once, and has not sent all of what it took. */
-	CAP_CHUNK = (64 << 10) + UDP_BUFFER,
+	/* A worker takes a chunk from the pool when it has less than a datagram left, and has not
+	 * sent all of what it took. */
+	CAP_CHUNK = SHAPER_CHUNK_MAX + UDP_BUFFER,
 	CAP_HELD = CAP_CHUNK + UDP_OUT_DATAGRAMS * UDP_BUFFER,
 	TICK_MS = 100,
 	AGAIN_MS = 1000,    /* between two tries to book */

@@ -13,6 +13,7 @@
 #ifndef RELAY_SESSION_H
 #define RELAY_SESSION_H
 
+#include "base/lines.h"
 #include "relay/plane.h"
 
 /*
@@ -20,7 +21,7 @@
  * have none.
  */
 struct session {
-	_Alignas(64) struct plane_session state;
+	_Alignas(LINE_BYTES) struct plane_session state;
 	struct udp_lane lane; /* towards the client */
 	uint32_t queued; /* bytes that wait (forward_queue): reserved, neither sent nor billed */
 	/* Initiations sent on in this period (see forward_tick) and not answered. */

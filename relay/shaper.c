@@ -1,7 +1,6 @@
 #include "relay/shaper.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/lines.h"
 #include "base/log.h"
@@ -30,7 +29,6 @@ enum list {
 
 enum {
 	ROUND_SHIFT = 8, /* rounds are told in 1/256 bytes */
-	CHUNK_MAX = 1 << 16,
 	FORGIVEN_BURSTS = 2,
 	/* Whatever data left of its deficit, a session has a quantum for handshakes. */
 	HANDSHAKE_CREDIT = 2 * SHAPER_QUANTUM,
@@ -69,8 +67,8 @@ static uint64_t set_shares(struct shaper_shared *shared, uint64_t bytes_per_s)
 
 	if (chunk < SHAPER_QUANTUM)
 		chunk = SHAPER_QUANTUM;
-	if (chunk > CHUNK_MAX || bytes_per_s == RATE_UNLIMITED)
-		chunk = CHUNK_MAX;
+	if (chunk > SHAPER_CHUNK_MAX || bytes_per_s == RATE_UNLIMITED)
+		chunk = SHAPER_CHUNK_MAX;
 	least = chunk * shared->workers + 2 * chunk;
 	if (burst < least)
 		burst = least;
@@ -83,11 +81,10 @@ static uint64_t set_shares(struct shaper_shared *shared, uint64_t bytes_per_s)
 struct shaper_shared *shaper_share(uint64_t rate, uint64_t peer_rate, uint32_t workers,
 				   uint32_t max_sessions, uint64_t now_ns)
 {
-	struct shaper_shared *shared = aligned_alloc(64, sizeof(*shared));
+	struct shaper_shared *shared = lines_alloc(1, sizeof(*shared));
 
 	if (!shared)
 		fatalx("out of memory");
-	memset(shared, 0, sizeof(*shared));
 	shared->workers = workers;
 	shared->sessions = lines_alloc(max_sessions, sizeof(*shared->sessions));
 	if (!shared->sessions)
@@ -102,7 +99,7 @@ void shaper_unshare(struct shaper_shared *shared)
 	if (!shared)
 		return;
 	lines_free(shared->sessions);
-	free(shared);
+	lines_free(shared);
 }
 
 void shaper_set_rate(struct shaper_shared *shared, uint64_t bytes_per_s, uint64_t now_ns)

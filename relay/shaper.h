@@ -12,6 +12,7 @@
 
 enum {
 	SHAPER_QUANTUM = UDP_BUFFER, /* bytes a turn: any datagram fits in one */
+	SHAPER_CHUNK_MAX = 1 << 16,  /* bytes a worker takes of Rate at once, at most */
 	SHAPER_PACKETS = 4096,       /* buffers of a worker: 8 MiB */
 	SHAPER_KEEP = 4,             /* packets of a session that may be older than the limit */
 };
@@ -28,14 +29,14 @@ struct shaper_terms {
 
 /* What a worker tells the others. */
 struct shaper_place {
-	_Alignas(64) _Atomic uint64_t round;
+	_Alignas(LINE_BYTES) _Atomic uint64_t round;
 	_Atomic uint32_t waiting;
 };
 
 /* What the workers of a plane share. Set up and changed by the main thread. */
 struct shaper_shared {
 	struct rate rate;
-	_Alignas(64) _Atomic uint32_t chunk; /* bytes taken at once */
+	_Alignas(LINE_BYTES) _Atomic uint32_t chunk; /* bytes taken at once */
 	_Atomic uint64_t burst, slack;
 	uint32_t workers;
 	struct backlog *sessions;

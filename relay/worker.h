@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/lines.h"
 #include "base/ring.h"
 #include "proto/messages.h"
 #include "relay/forward.h"
@@ -23,7 +24,6 @@ enum {
 	WORKER_INITIATIONS = 1024,
 	WORKER_AHEAD = 32, /* datagrams whose memory is fetched at once */
 	WORKER_TAKEN = 64, /* of what waited, sent at once */
-	WORKER_LINE = 64,  /* bytes, of a cache */
 	WORKER_COUNTERS = sizeof(struct relay_counters) / sizeof(uint64_t),
 };
 
@@ -102,9 +102,9 @@ struct worker {
 
 	/* Written by main, and by either (see worker.c): in no cache line with what the worker uses
 	 * for each batch. */
-	uint8_t before[WORKER_LINE];
+	uint8_t before[LINE_BYTES];
 	atomic_bool stop, starved;
-	uint8_t behind[WORKER_LINE];
+	uint8_t behind[LINE_BYTES];
 
 	/* By the worker: odd while it writes them, so that whoever reads has those of one moment.
 	 */
